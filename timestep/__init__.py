@@ -1,0 +1,1 @@
+"""Durable OpenAI Agents runs that cross languages."""
