@@ -1,0 +1,202 @@
+"""Every error Timestep raises.
+
+::
+
+    TimestepError
+    ├── DocumentError          the portable document is not readable
+    ├── SnapshotError          the native snapshot is not one this port reads
+    ├── CrossingError          the run cannot go on in the other language
+    ├── GraphError             the live agents lack something the run names
+    ├── LoadError              the official SDK did not restore the run
+    ├── StoreError             a store has no such run state
+    └── InterruptionException  the run stopped for a decision
+
+The codes are those of ``schemas/errors.json``, equal in every port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+
+HINTS: Final = MappingProxyType(
+    {
+        "malformed": "Check that the file is complete and was not edited by hand; "
+        "`timestep validate` names the first place that is wrong.",
+        "not-a-run-state": "Give a document written by Timestep, or convert a native snapshot "
+        "with `timestep convert` first.",
+        "newer-version": "Upgrade Timestep to a release that reads this version of the format.",
+        "unsafe-integer": "Write the integer as a string, or keep the run in Python.",
+        "foreign-writer": "Convert the snapshot with the Timestep port of the language that "
+        "wrote it.",
+        "unknown-schema": "Install the SDK release that wrote the snapshot, or a Timestep release "
+        "that knows it.",
+        "run-completed": "Start a new run with this run's history as its input items.",
+        "step-missing": "Resume the run in the language that wrote it; its current step was lost.",
+        "handoff-step": "Let the language that wrote the run finish the handoff, then save again.",
+        "response-accepted": "Let the language that wrote the run process the accepted response, "
+        "then save again.",
+        "duplicate-agent": "Give every agent of the graph its own name and start the run again.",
+        "pending-session-write": "Resume once in the language that wrote the run, so the session "
+        "write is settled, then save again.",
+        "terminal-unrecoverable": "Read the final output where the run ended; it cannot be "
+        "resumed.",
+        "sandbox-state": "Resume in the language that wrote the run; its sandbox exists only "
+        "there.",
+        "call-in-flight": "Find out whether the tool's effect happened, then resume in the "
+        "language that wrote the run.",
+        "ambiguous-call": "Resume in the language that wrote the run; a call id names two "
+        "different calls.",
+        "unknown-call": "Resume in TypeScript; Python might run a call TypeScript passed over.",
+        "mcp-binding-unknown": "Upgrade @openai/agents to 0.19 or newer, reach the interruption "
+        "again and save, or convert with assume_no_local_mcp.",
+        "unsupported-approval": "Decide this call in the language that wrote the run.",
+        "unsupported-item": "Resume in the language that wrote the run.",
+        "context-omitted": "Pass the run's context: the snapshot does not hold its data.",
+        "ambiguous-approval": "Resume in the language that wrote the run, or decide the call "
+        "anew before saving.",
+        "guardrails-unknown": "Upgrade @openai/agents to 0.19 or newer and save again, or convert "
+        "with assume_input_guardrails_completed and assume_no_local_mcp.",
+        "agent-missing": "Give the agents an agent of this name, reachable by handoff or as a "
+        "tool.",
+        "tool-missing": "Give the agent the tool of this name.",
+        "handoff-missing": "Give the agent a handoff to the named agent.",
+        "ambiguous-agent": "Give every agent of the graph its own name.",
+        "load-failed": "Check that the agents are those the run was started with.",
+        "self-check-failed": "Check that the agents are those the run was started with, and "
+        "report the document if they are.",
+        "state-not-found": "Check the location; nothing was saved there.",
+        "unknown-location": "Give a file path.",
+        "interrupted": "Approve or reject the interruptions on the state and run it again.",
+    }
+)
+"""The default hint of each code: something a person can do next."""
+
+
+class TimestepError(Exception):
+    """Base of every Timestep error.
+
+    ``code`` is stable and equal in every port, ``hint`` says what to do next, ``pointer`` is a
+    JSON Pointer (RFC 6901) to the place in the document or snapshot, where there is one, and
+    ``phase`` names the part of the work that failed.
+    """
+
+    phase: ClassVar[str] = "timestep"
+    codes: ClassVar[tuple[str, ...]] = ()
+
+    code: str
+    hint: str
+    pointer: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        hint: str | None = None,
+        pointer: str | None = None,
+    ) -> None:
+        if code not in self.codes:
+            raise ValueError(f"{type(self).__name__} has no code {code!r}")
+        super().__init__(message)
+        self.code = code
+        self.hint = HINTS[code] if hint is None else hint
+        self.pointer = pointer
+
+    @property
+    def message(self) -> str:
+        """What went wrong, without code or hint."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        place = f" at {self.pointer}" if self.pointer else ""
+        return f"{self.code}{place}: {self.message}"
+
+
+class DocumentError(TimestepError):
+    """The document is no portable run state this port reads."""
+
+    phase = "document"
+    codes = ("malformed", "not-a-run-state", "newer-version", "unsafe-integer")
+
+
+class SnapshotError(TimestepError):
+    """The native snapshot was written by the other SDK or by one this port does not know."""
+
+    phase = "snapshot"
+    codes = ("foreign-writer", "unknown-schema")
+
+
+class CrossingError(TimestepError):
+    """Resuming in the other language would be wrong; ``docs/run-state.md`` lists why."""
+
+    phase = "crossing"
+    codes = (
+        "run-completed",
+        "step-missing",
+        "handoff-step",
+        "response-accepted",
+        "duplicate-agent",
+        "pending-session-write",
+        "terminal-unrecoverable",
+        "sandbox-state",
+        "call-in-flight",
+        "ambiguous-call",
+        "unknown-call",
+        "mcp-binding-unknown",
+        "unsupported-approval",
+        "unsupported-item",
+        "context-omitted",
+        "ambiguous-approval",
+        "guardrails-unknown",
+    )
+
+
+class GraphError(TimestepError):
+    """The live agents lack an agent, tool or handoff the document names."""
+
+    phase = "graph"
+    codes = ("agent-missing", "tool-missing", "handoff-missing", "ambiguous-agent")
+
+
+class LoadError(TimestepError):
+    """The official SDK refused the snapshot, or restored something else than was written."""
+
+    phase = "load"
+    codes = ("load-failed", "self-check-failed")
+
+
+class StoreError(TimestepError):
+    """A store holds no run state, or does not know the kind of location."""
+
+    phase = "store"
+    codes = ("state-not-found", "unknown-location")
+
+
+class InterruptionException(TimestepError):  # noqa: N818 - the name users of Timestep know
+    """The run stopped because calls wait for a decision.
+
+    ``interruptions`` are the SDK's approval items, ``state`` is its run state to decide on, and
+    ``result`` the run result that was interrupted.
+    """
+
+    phase = "run"
+    codes = ("interrupted",)
+
+    def __init__(
+        self,
+        interruptions: Sequence[Any],
+        state: Any,
+        result: Any = None,
+        *,
+        message: str | None = None,
+    ) -> None:
+        count = len(interruptions)
+        super().__init__(
+            message or f"The run waits for {count} decision{'' if count == 1 else 's'}.",
+            code="interrupted",
+        )
+        self.interruptions = list(interruptions)
+        self.state = state
+        self.result = result
