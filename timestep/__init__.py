@@ -1,1 +1,55 @@
-"""Durable OpenAI Agents runs that cross languages."""
+"""Durable OpenAI Agents runs that cross languages.
+
+Importing this package loads no SDK; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from timestep.errors import (
+        CrossingError,
+        DocumentError,
+        GraphError,
+        InterruptionException,
+        LoadError,
+        SnapshotError,
+        StoreError,
+        TimestepError,
+    )
+    from timestep.run import consume_result, run_agent
+    from timestep.store import RunStateStore
+
+__all__ = [
+    "CrossingError",
+    "DocumentError",
+    "GraphError",
+    "InterruptionException",
+    "LoadError",
+    "RunStateStore",
+    "SnapshotError",
+    "StoreError",
+    "TimestepError",
+    "consume_result",
+    "run_agent",
+]
+
+_MODULES = {
+    "RunStateStore": "timestep.store",
+    "consume_result": "timestep.run",
+    "run_agent": "timestep.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES.get(name, "timestep.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

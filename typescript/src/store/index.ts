@@ -1,0 +1,1 @@
+export { RunStateStore } from './runStateStore.js';
