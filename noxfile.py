@@ -1,12 +1,17 @@
-"""Every check of the project, one nox session each."""
+"""Every check of the project, one nox session each: `./dev SESSION [-- ARGUMENTS]`."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "none"
@@ -14,7 +19,9 @@ nox.options.sessions = ["tests"]
 
 ROOT = Path(__file__).parent
 TYPESCRIPT = ROOT / "typescript"
-PYTHON = ROOT / ".venv" / "bin" / "python"
+PYTHON = str(ROOT / ".venv" / "bin" / "python")
+
+os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
 
 
 def _stale(stamp: Path, *inputs: Path) -> str | None:
@@ -30,17 +37,10 @@ def _python(session: nox.Session) -> None:
     lock = ROOT / "requirements.lock"
     stamp = ROOT / ".venv" / "installed"
     if digest := _stale(stamp, lock, ROOT / "pyproject.toml"):
-        os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
         session.log("installing the Python environment")
-        session.run("uv", "venv", "--quiet", "--allow-existing", ".venv", external=True)
-        session.run(
-            "uv", "pip", "sync", "--quiet", "--python", str(PYTHON), str(lock), external=True
-        )
-        session.run(
-            *("uv", "pip", "install", "--quiet", "--python", str(PYTHON)),
-            *("--no-deps", "--editable", "."),
-            external=True,
-        )
+        _run(session, "uv", "venv", "--quiet", "--allow-existing", ".venv")
+        _run(session, "uv", "pip", "sync", "--quiet", "--python", PYTHON, str(lock))
+        _run(session, "uv", "pip", "install", "--quiet", "--python", PYTHON, "--no-deps", "-e", ".")
         stamp.write_text(digest)
 
 
@@ -50,14 +50,19 @@ def _typescript(session: nox.Session) -> None:
     with session.chdir(TYPESCRIPT):
         if digest := _stale(stamp, TYPESCRIPT / "package-lock.json"):
             session.log("installing the npm packages")
-            session.run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", external=True)
+            _run(session, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
             stamp.write_text(digest)
         sources = sorted((TYPESCRIPT / "src").rglob("*.ts"))
         built = TYPESCRIPT / "dist" / "built"
         if digest := _stale(built, *sources, TYPESCRIPT / "tsconfig.json"):
             session.log("building the TypeScript port")
-            session.run("npm", "run", "--silent", "build", external=True)
+            shutil.rmtree(TYPESCRIPT / "dist", ignore_errors=True)
+            _run(session, "npm", "run", "--silent", "build")
             built.write_text(digest)
+
+
+def _run(session: nox.Session, *command: str) -> None:
+    session.run(*command, external=True)
 
 
 @nox.session
@@ -65,6 +70,106 @@ def tests(session: nox.Session) -> None:
     """Unit tests of both ports and of the harness."""
     _python(session)
     _typescript(session)
-    session.run(str(PYTHON), "-m", "pytest", *session.posargs)
+    _run(session, PYTHON, "-m", "pytest", *session.posargs)
+    if not session.posargs:
+        with session.chdir(TYPESCRIPT):
+            _run(session, "npm", "test", "--silent")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types of both ports."""
+    _python(session)
+    _typescript(session)
+    _run(session, PYTHON, "-m", "ruff", "check", ".")
+    _run(session, PYTHON, "-m", "ruff", "format", "--check", ".")
+    _run(session, PYTHON, "-m", "mypy")
     with session.chdir(TYPESCRIPT):
-        session.run("npm", "test", "--silent", external=True)
+        _run(session, "npm", "run", "--silent", "lint")
+        _run(session, "npm", "run", "--silent", "check")
+
+
+@nox.session
+def schemas(session: nox.Session) -> None:
+    """The published schemas: metaschema, descriptions, examples, and the types made from them."""
+    _python(session)
+    _typescript(session)
+    _run(session, PYTHON, "-m", "pytest", "tests/test_schemas.py")
+    with session.chdir(TYPESCRIPT):
+        _run(session, "npm", "run", "--silent", "generate", "--", "--check")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measured ratios: converting, saving, importing."""
+    _python(session)
+    _typescript(session)
+    _run(session, PYTHON, "-m", "bench", *session.posargs)
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """Build both packages, install what was built into clean folders, and try it there."""
+    _python(session)
+    _typescript(session)
+    folder = Path(session.create_tmp())
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _run(session, "uv", "build", "--quiet", "--wheel", "--out-dir", str(folder))
+    with session.chdir(TYPESCRIPT):
+        _run(session, "npm", "pack", "--silent", "--pack-destination", str(folder))
+    _run(session, PYTHON, "-m", "tests.packages", str(folder))
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Unit tests of the Python port with the oldest releases pyproject.toml allows."""
+    environment = Path(session.create_tmp()) / "venv"
+    python = str(environment / "bin" / "python")
+    _run(session, "uv", "venv", "--quiet", "--clear", str(environment))
+    _run(
+        session,
+        *("uv", "pip", "install", "--quiet", "--python", python),
+        *("--resolution", "lowest-direct", "--group", "dev", "-e", "."),
+    )
+    _run(session, python, "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def zod(session: nox.Session) -> None:
+    """Unit tests of the TypeScript port with the newest zod its peer range allows."""
+    copy = Path(session.create_tmp()) / "repository"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in ("typescript", "schemas", "tests", "cassettes", "conformance"):
+        shutil.copytree(
+            ROOT / name, copy / name, ignore=shutil.ignore_patterns("node_modules", "dist")
+        )
+    with session.chdir(copy / "typescript"):
+        _run(session, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+        _run(session, "npm", "install", "--no-save", "--no-audit", "--no-fund", "zod@4")
+        _run(session, "npm", "run", "--silent", "build")
+        _run(session, "npm", "test", "--silent")
+
+
+CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas)
+
+
+@nox.session
+def ci(session: nox.Session) -> None:
+    """Everything a change must pass, every step even after a failure, with the time of each."""
+    failed = []
+    lines = []
+    for number, step in enumerate(CI, 1):
+        name = getattr(step, "__name__", str(step))
+        print(f"\n=== {number}/{len(CI)} {name}", file=sys.stderr, flush=True)
+        started = time.monotonic()
+        try:
+            step(session)
+            outcome = "passed"
+        except CommandFailed:
+            outcome = "FAILED"
+            failed.append(name)
+        lines.append(f"{name:<14}{outcome:<8}{time.monotonic() - started:6.1f} s")
+    print("\n" + "\n".join(lines), file=sys.stderr, flush=True)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
