@@ -1,0 +1,1 @@
+"""The conformance harness: it runs cases against drivers and says what each port does."""

@@ -1,0 +1,264 @@
+"""Recorded model traffic: vcrpy's YAML format, read into values, and the order it is played in.
+
+Three keys are added to the format, all of which vcrpy ignores: `response.body.chunks` (byte
+lengths of the pieces a stream arrived in), `turn` on an interaction (interactions of one turn are
+the same answer in two forms, JSON and stream, and count as one) and `contains` (texts that the
+request has to hold, for runs that ask in parallel).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import CassetteError
+
+_NOT_PLAYED = frozenset(
+    {"connection", "content-encoding", "content-length", "keep-alive", "set-cookie"}
+    | {"transfer-encoding", "date"}
+)
+
+_SECRETS = (
+    ("an API key", re.compile(r"\bsk-[A-Za-z0-9_-]{16,}")),
+    ("a bearer token", re.compile(r"[Bb]earer\s+(?!REDACTED\b)[A-Za-z0-9._~+/-]{8,}")),
+    ("a token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|xox[abprs]-[A-Za-z0-9-]{10,})")),
+)
+_SECRET_HEADERS = frozenset(
+    {"authorization", "cookie", "set-cookie", "x-api-key", "api-key"}
+    | {"openai-organization", "openai-project"}
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a cassette came from: `openai`, `ollama` or `scripted`, when, and by what."""
+
+    source: str
+    at: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One request and its recorded answer. `body` None matches any request body."""
+
+    turn: int
+    method: str
+    path: str
+    body: Any
+    contains: tuple[str, ...]
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    data: bytes
+    chunks: tuple[int, ...]
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is an event stream or JSON lines."""
+        kind = dict(self.headers).get("content-type", "")
+        return kind.startswith(("text/event-stream", "application/x-ndjson"))
+
+    def pieces(self, split: int | None = None) -> Iterator[bytes]:
+        """The answer as it is to arrive: in recorded chunks, or in pieces of `split` bytes."""
+        if split is not None:
+            sizes: tuple[int, ...] = (split,) * -(-len(self.data) // split)
+        elif self.chunks:
+            sizes = self.chunks
+        else:
+            sizes = tuple(len(event) for event in _events(self.data))
+        start = 0
+        for size in sizes:
+            yield self.data[start : start + size]
+            start += size
+
+
+@dataclass(frozen=True)
+class Cassette:
+    """A named file of interactions."""
+
+    name: str
+    recorded: Provenance
+    interactions: tuple[Interaction, ...]
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The turns, in order."""
+        return tuple(dict.fromkeys(each.turn for each in self.interactions))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request the server saw: who sent it, and what. `miss` says why no answer was found."""
+
+    sender: str
+    method: str
+    path: str
+    body: Any
+    miss: str | None = None
+
+
+@dataclass
+class Player:
+    """Plays a cassette once, in order, and keeps every request."""
+
+    cassette: Cassette | None
+    requests: list[Request] = field(default_factory=list)
+    played: set[int] = field(default_factory=set)
+
+    def answer(self, sender: str, method: str, path: str, body: Any) -> Interaction | str:
+        """The recorded answer, or why there is none; the request is kept either way."""
+        found = self._find(method, path, body)
+        miss = found if isinstance(found, str) else None
+        self.requests.append(Request(sender, method, path, body, miss))
+        if isinstance(found, Interaction):
+            self.played.add(found.turn)
+        return found
+
+    def problems(self) -> list[str]:
+        """Requests without an answer, and turns nobody asked for."""
+        found = [f"unmatched request: {each.miss}" for each in self.requests if each.miss]
+        if self.cassette is not None and not found:
+            found += [
+                f"unused interaction: turn {turn} of cassette {self.cassette.name}"
+                for turn in self.cassette.turns
+                if turn not in self.played
+            ]
+        return found
+
+    def _find(self, method: str, path: str, body: Any) -> Interaction | str:
+        what = f"{method} {path}"
+        if self.cassette is None:
+            return f"{what}: the case has no cassette"
+        left = [each for each in self.cassette.interactions if each.turn not in self.played]
+        if not left:
+            total = len(self.cassette.turns)
+            return f"{what}: all {total} turns of cassette {self.cassette.name} are played"
+        same = [each for each in left if (each.method, each.path) == (method, path)]
+        if not same:
+            return f"{what}: next is {left[0].method} {left[0].path}"
+        text = canonical(body)
+        fitting = [each for each in same if _fits(each, body, text)]
+        if not fitting:
+            return f"{what}: {_nearest(same, text)}"
+        stream = isinstance(body, Mapping) and body.get("stream") is True
+        turn = fitting[0].turn
+        for each in fitting:
+            if each.turn == turn and (each.streamed == stream or each.status >= 400):
+                return each
+        form = "a stream" if stream else "JSON"
+        return f"{what}: turn {turn} was not recorded as {form}"
+
+
+def canonical(value: Any) -> str:
+    """JSON text with sorted keys and no spaces, for comparing bodies."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def parse(name: str, data: Any) -> Cassette:
+    """A cassette from the parsed YAML of its file. Raises CassetteError."""
+    if not isinstance(data, Mapping) or data.get("version") != 1:
+        raise CassetteError(f"{name}: no cassette of version 1")
+    recorded = data.get("recorded")
+    if not isinstance(recorded, Mapping) or set(recorded) != {"from", "at", "by"}:
+        raise CassetteError(f"{name}: recorded: {{from, at, by}} is missing")
+    if recorded["from"] not in ("openai", "ollama", "scripted"):
+        raise CassetteError(f"{name}: recorded.from is openai, ollama or scripted")
+    provenance = Provenance(recorded["from"], str(recorded["at"]), str(recorded["by"]))
+    interactions = tuple(
+        _interaction(name, number, each) for number, each in enumerate(data["interactions"], 1)
+    )
+    return Cassette(name, provenance, interactions)
+
+
+def lint(name: str, text: str, data: Any) -> list[str]:
+    """Secrets and things a second language trips over, by where they are."""
+    found = [f"{name}: holds {what}" for what, pattern in _SECRETS if pattern.search(text)]
+    if "!!binary" in text:
+        found.append(f"{name}: holds a !!binary value")
+    for number, each in enumerate(data.get("interactions", ()), 1):
+        for side in ("request", "response"):
+            for key, values in (each[side].get("headers") or {}).items():
+                listed = values if isinstance(values, list) else [values]
+                if key.lower() in _SECRET_HEADERS and any(v != "REDACTED" for v in listed):
+                    found.append(f"{name}: interaction {number} has a {side} header {key}")
+                if key.lower() == "content-encoding" and listed != ["identity"]:
+                    found.append(f"{name}: interaction {number} has a compressed {side}")
+    return found
+
+
+def _interaction(name: str, number: int, each: Mapping[str, Any]) -> Interaction:
+    try:
+        request, response = each["request"], each["response"]
+        body = request.get("body")
+        text = response["body"]["string"]
+        data = text.encode() if isinstance(text, str) else bytes(text)
+        chunks = tuple(response["body"].get("chunks") or ())
+        headers = tuple(
+            (key.lower(), str(value))
+            for key, values in (response.get("headers") or {}).items()
+            for value in (values if isinstance(values, list) else [values])
+            if key.lower() not in _NOT_PLAYED
+        )
+        found = Interaction(
+            turn=each.get("turn", number),
+            method=request["method"],
+            path=_path(request["uri"]),
+            body=json.loads(body) if isinstance(body, str | bytes) and body else None,
+            contains=tuple(each.get("contains") or ()),
+            status=response["status"]["code"],
+            headers=headers,
+            data=data,
+            chunks=chunks,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CassetteError(f"{name}: interaction {number}: {error!r}") from error
+    if chunks and sum(chunks) != len(data):
+        raise CassetteError(
+            f"{name}: interaction {number}: chunks add up to {sum(chunks)} of {len(data)} bytes"
+        )
+    return found
+
+
+def _path(uri: str) -> str:
+    """The path below the API's /v1, so that a recording of any host fits."""
+    path = urlsplit(uri).path
+    return path.removeprefix("/v1") or "/"
+
+
+def _fits(each: Interaction, body: Any, text: str) -> bool:
+    if each.body is not None and canonical(each.body) != text:
+        return False
+    return all(part in text for part in each.contains)
+
+
+def _nearest(same: list[Interaction], text: str) -> str:
+    """The recorded body most like `text`, as a short difference."""
+    wanting = [each for each in same if each.contains and each.body is None]
+    if wanting:
+        wanted = " or ".join(repr(list(each.contains)) for each in wanting)
+        return f"the request does not contain {wanted}"
+    best = max(
+        same, key=lambda each: difflib.SequenceMatcher(None, canonical(each.body), text).ratio()
+    )
+    diff = difflib.unified_diff(
+        json.dumps(best.body, indent=1, sort_keys=True).splitlines(),
+        json.dumps(json.loads(text), indent=1, sort_keys=True).splitlines(),
+        f"turn {best.turn}",
+        "request",
+        lineterm="",
+        n=1,
+    )
+    return "nearest body differs:\n" + "\n".join(list(diff)[:40])
+
+
+def _events(data: bytes) -> list[bytes]:
+    """The bytes after each event of a stream, or each line where there are no events."""
+    end = b"\n\n" if b"\n\n" in data else b"\n"
+    pieces = [piece + end for piece in data.split(end)]
+    pieces[-1] = pieces[-1].removesuffix(end)
+    return [piece for piece in pieces if piece]

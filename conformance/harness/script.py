@@ -1,0 +1,271 @@
+"""Cassettes from scripts: what a model says, turn by turn, expanded to the full wire format.
+
+`python -m conformance.harness.script [NAME ...]` writes cassettes/NAME.yaml from
+cassettes/scripts/NAME.yaml, all of them without a name; `--check` only tells which are stale.
+
+A script holds `at` (the day it was written) and `turns`. A turn is the list of output items the
+model answers with, or an object with `output` and any of `contains` (texts the request has to
+hold), `status`, `usage`, or with `error: {status, message, code}` instead. Items are wire items
+with what can be derived left out:
+
+- `id`, `status`, and `call_id`-derived ids are filled in;
+- `arguments` may be given as an object;
+- a message may be given as `text` or `refusal`, a reasoning item as `summary: text`.
+
+Turn n answers with response id `resp_n`, request id `req_n` and `created_at` 1700000000 + n.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import events
+from .errors import CassetteError
+from .schemas import ROOT
+
+Json = dict[str, Any]
+
+FOLDER = ROOT / "cassettes"
+_CREATED = 1_700_000_000
+_USAGE: Json = {
+    "input_tokens": 10,
+    "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
+    "output_tokens": 5,
+    "output_tokens_details": {"reasoning_tokens": 2},
+    "total_tokens": 15,
+}
+# Item types by id prefix and by what the id is made of: the call id, or a number.
+_CALL_PREFIX = {
+    "function_call": "fc",
+    "shell_call": "sh",
+    "apply_patch_call": "apc",
+    "computer_call": "cu",
+    "custom_tool_call": "ctc",
+    "local_shell_call": "lsh",
+    "tool_search_call": "tsc",
+    "tool_search_output": "tso",
+    "program": "cm",
+    "program_output": "cmo",
+}
+_NUMBER_PREFIX = {
+    "message": "msg",
+    "reasoning": "rs",
+    "mcp_list_tools": "mcpl",
+    "mcp_approval_request": "mcpr",
+    "mcp_call": "mcp",
+    "web_search_call": "ws",
+    "file_search_call": "fs",
+    "code_interpreter_call": "ci",
+    "image_generation_call": "ig",
+    "compaction": "cmp",
+}
+_NO_STATUS = frozenset(
+    {"reasoning", "mcp_list_tools", "mcp_approval_request", "compaction", "program"}
+)
+
+
+def expand(name: str, script: Any) -> Json:
+    """The cassette that `script` stands for. Raises CassetteError."""
+    if not isinstance(script, Mapping) or set(script) - {"at", "turns", "model"}:
+        raise CassetteError(f"{name}: a script holds at, turns and model, nothing else")
+    if not script.get("at") or not script.get("turns"):
+        raise CassetteError(f"{name}: a script needs at and turns")
+    model = script.get("model", "gpt-x")
+    count: Counter[str] = Counter()
+    interactions = []
+    for number, turn in enumerate(script["turns"], 1):
+        full = {"output": turn} if isinstance(turn, list) else dict(turn)
+        if unknown := set(full) - {"output", "contains", "status", "usage", "error"}:
+            raise CassetteError(f"{name}: turn {number}: unknown {', '.join(sorted(unknown))}")
+        interactions += _turn(name, number, full, model, count)
+    by = f"cassettes/scripts/{name}.yaml"
+    return {
+        "version": 1,
+        "recorded": {"from": "scripted", "at": str(script["at"]), "by": by},
+        "interactions": interactions,
+    }
+
+
+def dump(cassette: Json) -> str:
+    """YAML text of a cassette, bodies as readable blocks."""
+    return yaml.dump(cassette, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
+
+
+def _turn(name: str, number: int, turn: Json, model: str, count: Counter[str]) -> list[Json]:
+    extra: Json = {"turn": number}
+    if turn.get("contains"):
+        extra["contains"] = list(turn["contains"])
+    if error := turn.get("error"):
+        body = {
+            "error": {
+                "message": error["message"],
+                "type": "server_error" if error["status"] >= 500 else "invalid_request_error",
+                "param": None,
+                "code": error.get("code"),
+            }
+        }
+        return [_interaction(number, extra, error["status"], "application/json", _compact(body))]
+    try:
+        output = [_item(dict(item), count) for item in turn["output"]]
+    except (KeyError, TypeError, ValueError) as problem:
+        raise CassetteError(f"{name}: turn {number}: {problem!r}") from problem
+    answer = _response(number, model, output, turn)
+    return [
+        _interaction(number, extra, 200, "application/json", _compact(answer)),
+        _interaction(
+            number, extra, 200, "text/event-stream; charset=utf-8", events.stream(answer).decode()
+        ),
+    ]
+
+
+def _interaction(number: int, extra: Json, status: int, kind: str, body: str) -> Json:
+    content: Json = {"string": body}
+    if kind.startswith("text/event-stream"):
+        content["chunks"] = [len(event.encode()) + 2 for event in body.split("\n\n")[:-1]]
+    return {
+        **extra,
+        "request": {
+            "method": "POST",
+            "uri": "https://api.openai.com/v1/responses",
+            "headers": {},
+            "body": None,
+        },
+        "response": {
+            "status": {"code": status, "message": "OK" if status < 400 else "Error"},
+            "headers": {"content-type": [kind], "x-request-id": [f"req_{number}"]},
+            "body": content,
+        },
+    }
+
+
+def _item(item: Json, count: Counter[str]) -> Json:
+    kind = item["type"]
+    made: Json = {}
+    if "id" not in item:
+        if kind in _CALL_PREFIX and item.get("call_id"):
+            made["id"] = f"{_CALL_PREFIX[kind]}_{item['call_id']}"
+        elif kind in _NUMBER_PREFIX:
+            count[kind] += 1
+            made["id"] = f"{_NUMBER_PREFIX[kind]}_{count[kind]}"
+    made["type"] = kind
+    if "status" not in item and kind not in _NO_STATUS:
+        made["status"] = "completed"
+    if kind == "message":
+        made["role"] = "assistant"
+        if "text" in item:
+            part = {"type": "output_text", "annotations": [], "logprobs": [], "text": item["text"]}
+            made["content"] = [part]
+            del item["text"]
+        elif "refusal" in item:
+            made["content"] = [{"type": "refusal", "refusal": item.pop("refusal")}]
+    if kind == "reasoning":
+        summary = item.pop("summary", [])
+        made["summary"] = (
+            [{"type": "summary_text", "text": summary}] if isinstance(summary, str) else summary
+        )
+    if isinstance(item.get("arguments"), Mapping) and kind != "tool_search_call":
+        item["arguments"] = _compact(item["arguments"])
+    return {**made, **item}
+
+
+def _response(number: int, model: str, output: list[Json], turn: Json) -> Json:
+    """The response object with every field that recorded ones have."""
+    status = turn.get("status", "completed")
+    return {
+        "id": f"resp_{number}",
+        "object": "response",
+        "created_at": _CREATED + number,
+        "status": status,
+        "background": False,
+        "completed_at": _CREATED + number if status == "completed" else None,
+        "error": None,
+        "frequency_penalty": 0.0,
+        "incomplete_details": None if status == "completed" else {"reason": "max_output_tokens"},
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "model": model,
+        "output": output,
+        "parallel_tool_calls": True,
+        "presence_penalty": 0.0,
+        "previous_response_id": None,
+        "prompt_cache_key": None,
+        "prompt_cache_retention": None,
+        "reasoning": {"effort": None, "summary": None},
+        "safety_identifier": None,
+        "service_tier": "default",
+        "store": True,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_logprobs": 0,
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "usage": {**_USAGE, **turn.get("usage", {})},
+        "user": None,
+        "metadata": {},
+    }
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks, and never an alias."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def stale(name: str, *, folder: Path = FOLDER) -> str | None:
+    """The text cassettes/<name>.yaml ought to have, where it has another."""
+    script = yaml.safe_load((folder / "scripts" / f"{name}.yaml").read_text())
+    text = dump(expand(name, script))
+    path = folder / f"{name}.yaml"
+    return None if path.exists() and path.read_text() == text else text
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="conformance.harness.script", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--check", action="store_true", help="only tell which are stale")
+    options = parser.parse_args(arguments)
+    names = options.names or sorted(path.stem for path in (FOLDER / "scripts").glob("*.yaml"))
+    found = False
+    for name in names:
+        try:
+            text = stale(name)
+        except (CassetteError, OSError, yaml.YAMLError) as error:
+            print(error, file=sys.stderr)
+            return 2
+        if text is None:
+            continue
+        found = True
+        if options.check:
+            print(f"stale: cassettes/{name}.yaml", file=sys.stderr)
+        else:
+            (FOLDER / f"{name}.yaml").write_text(text)
+            print(f"wrote cassettes/{name}.yaml", file=sys.stderr)
+    return 1 if found and options.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
