@@ -1,0 +1,1 @@
+"""Drivers: what a port speaks to the conformance harness."""

@@ -1,0 +1,133 @@
+"""The table of operations, and what outlives a single one: the open case."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+from .case import Case
+from .convert import convert
+from .loop import Handler
+from .protocol import PROTOCOL, Failure, required
+
+CAPABILITIES = (
+    "approvals",
+    "auto_previous_response_id",
+    "handoffs",
+    "mcp.hosted",
+    "mcp.local",
+    "mcp.local-approval",
+    "nested-agents",
+    "programmatic-tools",
+    "run",
+    "run.input",
+    "session",
+    "state.convert",
+    "state.file",
+    "state.native",
+    "state.portable",
+    "stream",
+    "tool-search",
+    "tool.apply_patch",
+    "tool.computer",
+    "tool.custom",
+    "tool.local_shell",
+    "tool.shell",
+    "tracing",
+    "until.turn",
+)
+"""What the port and its SDK can do; `run.recover` and `fault.arm` are not among it."""
+
+
+def hello() -> dict[str, Any]:
+    """Who answers: port, SDK, versions and capabilities."""
+    from agents.run_state import CURRENT_SCHEMA_VERSION
+
+    return {
+        "protocol": PROTOCOL,
+        "port": {"name": "timestep", "language": "python", "version": version("timestep")},
+        "sdk": {
+            "name": "openai-agents",
+            "version": version("openai-agents"),
+            "schema": CURRENT_SCHEMA_VERSION,
+        },
+        "runtime": f"Python {python_version()}",
+        "state": {"reads": ["1"], "writes": "1"},
+        "capabilities": list(CAPABILITIES),
+    }
+
+
+class Operations:
+    """Handlers by operation name; at most one case is open at a time."""
+
+    def __init__(self) -> None:
+        self._case: Case | None = None
+
+    @property
+    def table(self) -> dict[str, Handler]:
+        return {
+            "hello": self._hello,
+            "case.open": self._open,
+            "case.close": self._close,
+            "run.start": lambda args: self._opened().start(args),
+            "run.advance": lambda args: self._opened().advance(args),
+            "run.decide": lambda args: self._opened().decide(args),
+            "run.input": lambda args: self._opened().add_input(args),
+            "state.save": lambda args: self._opened().save(args),
+            "state.load": lambda args: self._opened().load(args),
+            "state.convert": convert,
+            "session.read": lambda args: self._opened().read_session(),
+            "effects.read": lambda args: self._opened().read_effects(),
+            "run.recover": self._unsupported("run.recover"),
+            "fault.arm": self._unsupported("fault.arm"),
+        }
+
+    def _opened(self) -> Case:
+        if self._case is None:
+            raise Failure("protocol", "no-case", "no case is open")
+        return self._case
+
+    async def _hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        if required(args, "protocol", int) != PROTOCOL:
+            raise Failure("protocol", "unknown-protocol", f"this driver speaks protocol {PROTOCOL}")
+        return hello()
+
+    async def _open(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        await self.close()
+        self._case = await Case.open(args)
+        return {}
+
+    async def _close(self, _args: Mapping[str, Any]) -> dict[str, Any]:
+        await self.close()
+        return {}
+
+    async def close(self) -> None:
+        """Closes the open case, if there is one."""
+        case, self._case = self._case, None
+        if case is not None:
+            await case.close()
+
+    @staticmethod
+    def _unsupported(op: str) -> Handler:
+        async def refuse(_args: Mapping[str, Any]) -> dict[str, Any]:
+            raise Failure("unsupported", op, f"this port has no {op}")
+
+        return refuse
+
+
+@asynccontextmanager
+async def operations() -> AsyncIterator[dict[str, Handler]]:
+    """The table of operations, for as long as the driver lives."""
+    from agents import set_trace_processors, set_tracing_disabled
+
+    # Traces keep their ids but are sent nowhere.
+    set_trace_processors([])
+    set_tracing_disabled(True)
+    held = Operations()
+    try:
+        yield held.table
+    finally:
+        await held.close()

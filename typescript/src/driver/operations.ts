@@ -1,0 +1,128 @@
+/** The table of operations, and what outlives a single one: the open case. */
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import { Case } from './case.js';
+import { convert } from './convert.js';
+import type { Row } from './json.js';
+import type { Handlers } from './loop.js';
+import { Failure, PROTOCOL } from './protocol.js';
+
+/** What the port and its SDK can do; `run.recover` and `fault.arm` are not among it. */
+export const CAPABILITIES = [
+  'approvals',
+  'handoffs',
+  'mcp.hosted',
+  'mcp.local',
+  'nested-agents',
+  'programmatic-tools',
+  'run',
+  'run.input',
+  'session',
+  'state.convert',
+  'state.file',
+  'state.native',
+  'state.portable',
+  'stream',
+  'tool-search',
+  'tool.apply_patch',
+  'tool.computer',
+  'tool.computer-approval',
+  'tool.shell',
+  'tracing',
+  'until.turn',
+] as const;
+
+const require = createRequire(import.meta.url);
+
+async function versionIn(folder: URL): Promise<string> {
+  const manifest = JSON.parse(await readFile(new URL('package.json', folder), 'utf8'));
+  return String(manifest.version);
+}
+
+/** Who answers: port, SDK, versions and capabilities. */
+export async function hello(): Promise<Row> {
+  const { Agent, RunContext, RunState } = await import('@openai/agents');
+  // The SDK does not export its manifest: it stands above the entry point.
+  const sdk = new URL('../', pathToFileURL(require.resolve('@openai/agents')));
+  const probe = new RunState(new RunContext(), '', new Agent({ name: 'probe' }), 1);
+  return {
+    protocol: PROTOCOL,
+    port: {
+      name: '@timestep-ai/timestep',
+      language: 'typescript',
+      version: await versionIn(new URL('../../', import.meta.url)),
+    },
+    sdk: {
+      name: '@openai/agents',
+      version: await versionIn(sdk),
+      schema: probe.toJSON().$schemaVersion,
+    },
+    runtime: `Node ${process.versions.node}`,
+    state: { reads: ['1'], writes: '1' },
+    capabilities: [...CAPABILITIES],
+  };
+}
+
+/** Handlers by operation name; at most one case is open at a time. */
+export class Operations implements Handlers {
+  #case: Case | undefined;
+
+  async handle(op: string, args: Row, signal: AbortSignal): Promise<Row> {
+    switch (op) {
+      case 'hello':
+        if (args.protocol !== PROTOCOL) {
+          throw new Failure(
+            'protocol',
+            'unknown-protocol',
+            `this driver speaks protocol ${PROTOCOL}`,
+          );
+        }
+        return hello();
+      case 'case.open':
+        await this.close();
+        this.#case = await Case.open(args);
+        return {};
+      case 'case.close':
+        await this.close();
+        return {};
+      case 'state.convert':
+        return convert(args);
+      case 'run.start':
+        return this.#opened().start(args, signal);
+      case 'run.advance':
+        return this.#opened().advance(args, signal);
+      case 'run.decide':
+        return this.#opened().decide(args);
+      case 'run.input':
+        return this.#opened().addInput(args);
+      case 'state.save':
+        return this.#opened().save(args);
+      case 'state.load':
+        return this.#opened().load(args);
+      case 'session.read':
+        return this.#opened().readSession();
+      case 'effects.read':
+        return this.#opened().readEffects();
+      case 'run.recover':
+      case 'fault.arm':
+        throw new Failure('unsupported', op, `this port has no ${op}`);
+      default:
+        throw new Failure('protocol', 'unknown-op', `there is no operation ${op}`);
+    }
+  }
+
+  #opened(): Case {
+    if (this.#case === undefined) {
+      throw new Failure('protocol', 'no-case', 'no case is open');
+    }
+    return this.#case;
+  }
+
+  /** Closes the open case, if there is one. */
+  async close(): Promise<void> {
+    const open = this.#case;
+    this.#case = undefined;
+    await open?.close();
+  }
+}
