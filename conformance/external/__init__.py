@@ -1,0 +1,1 @@
+"""Material from outside the repository, run through the drivers: `nox -s external`."""

@@ -1,0 +1,91 @@
+"""Outside material through both drivers, counted by outcome."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from conformance.harness import ports
+
+from . import corpus, material
+from .outcome import Outcome, table
+
+_ALLOWED = 0.02
+
+
+def main() -> int:
+    """Run the parts asked for; 1 where something is unexplained."""
+    parser = argparse.ArgumentParser(prog="python -m conformance.external", description=__doc__)
+    parser.add_argument("part", nargs="*", default=["corpus"])
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="each N-th row only")
+    parser.add_argument("--corpus", action="append", choices=material.CORPORA)
+    parser.add_argument("--lanes", type=int, default=2, help="rows at a time")
+    parser.add_argument("--report", type=Path, help="write one JSON line a row")
+    options = parser.parse_args()
+    folder = material.root()
+    if folder is None:
+        print("not run: no external corpus")
+        return 0
+    names = tuple(options.corpus or material.CORPORA)
+    outcomes = asyncio.run(
+        corpus.run(
+            folder,
+            names,
+            {port.language: port for port in ports.load()},
+            lanes=options.lanes,
+            every=options.every,
+            progress=_progress,
+        )
+    )
+    if options.report:
+        _write(options.report, outcomes)
+    return _judge(outcomes, names, partial=options.every > 1)
+
+
+def _progress(row: str, done: int, seconds: float) -> None:
+    print(f"{done} rows in {seconds:.0f} s, at {row}", flush=True)
+
+
+def _judge(outcomes: list[Outcome], names: Iterable[str], *, partial: bool) -> int:
+    failed = False
+    for name in names:
+        part = [each for each in outcomes if each.row.id.startswith(f"{name}/")]
+        print(f"\n{name}: {len(part)} snapshots{' (a part only)' if partial else ''}")
+        print("\n".join(table(part)))
+        bad = [each for each in part if each.unexplained]
+        for each in itertools.islice(bad, 60):
+            print(f"    {each.row.id}: {each.unexplained}: {each.detail[:160]}")
+        failed |= not part or len(bad) > _ALLOWED * len(part)
+    bad_total = sum(1 for each in outcomes if each.unexplained)
+    print(f"\n{len(outcomes) - bad_total} passed, {bad_total} failed")
+    return 1 if failed else 0
+
+
+def _write(path: Path, outcomes: Iterable[Outcome]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        for each in sorted(outcomes, key=lambda outcome: outcome.row.id):
+            file.write(
+                json.dumps(
+                    {
+                        "id": each.row.id,
+                        "expect": each.row.expect,
+                        "loads": each.row.loads,
+                        "schema": each.row.schema,
+                        "same": each.same,
+                        "cross": each.cross,
+                        "unexplained": each.unexplained,
+                        "detail": each.detail,
+                    }
+                )
+                + "\n"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
