@@ -103,7 +103,8 @@ export async function runAgent<TAgent extends AnyAgent, TContext = undefined>(
 /**
  * The same result, drained: every event seen, the session written, all background work done.
  *
- * A result that was not streamed is handed back as it is. `onEvent` gets every event in order and
+ * A result that was not streamed is handed back as it is; of one whose events another reader has,
+ * only the end is awaited. `onEvent` gets every event in order and
  * is awaited where it is async. If it throws, it is called no more, the run is still drained to
  * its end so that nothing is left half done, and then its error is thrown.
  *
@@ -120,7 +121,7 @@ export async function consumeResult<TResult extends AnyResult>(
 
   const handlerErrors: unknown[] = [];
   try {
-    for await (const event of result) {
+    for await (const event of eventsOf(result)) {
       if (onEvent !== undefined && handlerErrors.length === 0) {
         try {
           await onEvent(event);
@@ -144,6 +145,14 @@ export async function consumeResult<TResult extends AnyResult>(
     throwIfInterrupted(result);
   }
   return result;
+}
+
+/** The events nobody else reads: a stream has one reader, and the run goes on without any. */
+function eventsOf(
+  result: StreamedRunResult<unknown, AnyAgent>,
+): AsyncIterable<RunStreamEvent> | RunStreamEvent[] {
+  const stream: object = result.toStream(); // the SDK's type of it has no `locked`
+  return 'locked' in stream && stream.locked ? [] : result;
 }
 
 function isStreamed(result: AnyResult): result is StreamedRunResult<unknown, AnyAgent> {
