@@ -612,19 +612,34 @@ export interface Decision {
       }
     | {
         kind: 'native';
+        /**
+         * Name of the built-in tool.
+         */
         name: string;
       }
     | {
         kind: 'mcp';
+        /**
+         * Label of the MCP server.
+         */
         server_label: string;
+        /**
+         * Name of its tool.
+         */
         name: string;
       }
     | {
         kind: 'mcp_request';
+        /**
+         * Id of the approval request.
+         */
         request_id: string;
       }
     | {
         kind: 'function_name';
+        /**
+         * Name of the function tool, of whatever agent.
+         */
         name: string;
       };
   /**

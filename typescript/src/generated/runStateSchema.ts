@@ -702,7 +702,8 @@ export const runStateSchema = {
                   "const": "native"
                 },
                 "name": {
-                  "type": "string"
+                  "type": "string",
+                  "description": "Name of the built-in tool."
                 }
               }
             },
@@ -720,10 +721,12 @@ export const runStateSchema = {
                   "const": "mcp"
                 },
                 "server_label": {
-                  "type": "string"
+                  "type": "string",
+                  "description": "Label of the MCP server."
                 },
                 "name": {
-                  "type": "string"
+                  "type": "string",
+                  "description": "Name of its tool."
                 }
               }
             },
@@ -740,7 +743,8 @@ export const runStateSchema = {
                   "const": "mcp_request"
                 },
                 "request_id": {
-                  "type": "string"
+                  "type": "string",
+                  "description": "Id of the approval request."
                 }
               }
             },
@@ -757,7 +761,8 @@ export const runStateSchema = {
                   "const": "function_name"
                 },
                 "name": {
-                  "type": "string"
+                  "type": "string",
+                  "description": "Name of the function tool, of whatever agent."
                 }
               }
             }
