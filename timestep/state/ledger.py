@@ -1,0 +1,140 @@
+"""The SDK's ledger of calls: which call ids are taken, by what, and how far they got.
+
+openai-agents 0.24 binds every call id to hashes of the call (``agents/_tool_invocation.py``). They
+are never stored in a document; this module computes them from the calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from timestep.state.calls import Call, Calls
+
+Json = dict[str, Any]
+
+_FIELDS: Final = (
+    "type",
+    "name",
+    "namespace",
+    "server_label",
+    "arguments",
+    "input",
+    "action",
+    "actions",
+    "pending_safety_checks",
+    "operation",
+    "operations",
+    "environment",
+    "caller",
+)
+_REQUIRED: Final = {
+    "function_call": ("arguments",),
+    "mcp_approval_request": ("arguments",),
+    "custom_tool_call": ("input",),
+    "computer_call": ("action",),
+    "local_shell_call": ("action",),
+    "shell_call": ("action",),
+}
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def scope(call: Call) -> str | None:
+    """Hash of what an approval of this call's tool covers, ``None`` where the SDK has none."""
+    return scope_of(call.type, call.item, call.key, call.name, handoff=call.handoff)
+
+
+def scope_of(
+    kind: str, item: Json, key: Json | None, name: str | None, *, handoff: bool = False
+) -> str | None:
+    """``scope`` of a call given by its parts."""
+    payload: Json = {"type": kind}
+    if handoff:
+        payload["invocation_role"] = "handoff"
+    if kind == "function_call":
+        if key is None:
+            return None
+        payload["tool_lookup_key"] = key_parts(key)
+    elif kind == "mcp_approval_request":
+        for field in ("name", "server_label"):
+            value = item.get(field)
+            if not isinstance(value, str) or not value:
+                return None
+            payload[field] = value
+    elif name:
+        payload["name"] = name
+    return _hash(payload)
+
+
+def key_parts(key: Json) -> list[str]:
+    """A lookup key as the list the SDK hashes."""
+    parts = [key["kind"], key["name"]]
+    if key["kind"] == "namespaced":
+        parts.insert(1, key["namespace"])
+    return parts
+
+
+def fingerprint(call: Call, approval_scope: str) -> str | None:
+    """Hash of the call itself, ``None`` where the SDK has none."""
+    item = call.item
+    if any(field not in item for field in _REQUIRED.get(call.type, ())):
+        return None
+    payload: Json = {"approval_scope": approval_scope}
+    for field in _FIELDS:
+        value = item.get(field)
+        if value is None or (call.type == "function_call" and field in ("name", "namespace")):
+            continue
+        payload[field] = _arguments(value) if field == "arguments" else _without_nulls(value)
+    return _hash(payload)
+
+
+def entries(calls: Calls, running: Callable[[Call], bool]) -> Json:
+    """The ledger of a run; ``running`` tells calls whose nested run has not ended."""
+    ledger: Json = {}
+    for call in calls.by_id.values():
+        completed = call.id in calls.answered
+        approval_scope = scope(call)
+        if approval_scope is None:
+            continue
+        mark = fingerprint(call, approval_scope)
+        if mark is None:
+            continue
+        ledger[call.id] = {
+            "type": call.type,
+            "approval_scope": approval_scope,
+            "fingerprint": mark,
+            "executed": completed or running(call),
+            "completed": completed,
+        }
+    return ledger
+
+
+def _hash(payload: Json) -> str | None:
+    try:
+        return hashlib.sha256(_encode(payload).encode()).hexdigest()
+    except UnicodeEncodeError:
+        return None
+
+
+def _arguments(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
