@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 from timestep.errors import DocumentError
 
 
-def encode(document: Mapping[str, Any]) -> bytes:
-    """The document as one line of JSON in UTF-8; `timestep inspect` is the way to read it.
+def encode(document: Mapping[str, Any], *, indent: int | None = None) -> bytes:
+    """The document as JSON in UTF-8: one line, or indented for people.
 
-    Not indented: Python's JSON encoder is several times slower when it indents.
+    A store writes one line: Python's JSON encoder is several times slower when it indents, and
+    `timestep inspect` is the way to read a run state.
     """
+    separators = (",", ":") if indent is None else (",", ": ")
+    dump = partial(json.dumps, document, allow_nan=False, indent=indent, separators=separators)
     try:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode() + b"\n"
+        return dump(ensure_ascii=False).encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
-        text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-        return text.encode() + b"\n"
+        return dump(ensure_ascii=True).encode() + b"\n"
 
 
 def decode(data: bytes, source: str) -> dict[str, Any]:

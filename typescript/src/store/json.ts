@@ -29,25 +29,46 @@ export function lineAndColumn(text: string, offset: number): string {
   return `line ${line} column ${offset - before.lastIndexOf('\n')}`;
 }
 
-const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
-
 /** `JSON.parse` rounds without a word, so only the text can tell. */
 function refuseUnsafeIntegers(text: string, source: string): void {
   if (!/\d{16}/.test(text)) {
     return;
   }
-  for (const { 0: literal, index } of text.matchAll(STRING_OR_NUMBER)) {
-    if (/^-?\d{16,}$/.test(literal) && String(Number(literal)) !== literal) {
-      throw new DocumentError(
-        `${source} holds the integer ${literal} at ${lineAndColumn(text, index)}`,
-        'unsafe-integer',
-      );
+  let start = 0;
+  while (start < text.length) {
+    const open = text.indexOf('"', start);
+    const end = open === -1 ? text.length : open;
+    if (end - start >= 16) {
+      for (const { 0: literal, index } of text.slice(start, end).matchAll(/-?\d[\d.eE+-]*/g)) {
+        if (/^-?\d{16,}$/.test(literal) && String(Number(literal)) !== literal) {
+          const at = lineAndColumn(text, start + index);
+          throw new DocumentError(
+            `${source} holds the integer ${literal} at ${at}`,
+            'unsafe-integer',
+          );
+        }
+      }
     }
+    start = open === -1 ? text.length : stringEnd(text, open);
   }
 }
 
+/** The offset after the string that opens at `open`, or the end of the text. */
+function stringEnd(text: string, open: number): number {
+  let close = open;
+  let slashes: number;
+  do {
+    close = text.indexOf('"', close + 1);
+    slashes = 0;
+    while (text[close - 1 - slashes] === '\\') {
+      slashes += 1;
+    }
+  } while (slashes % 2 === 1);
+  return close === -1 ? text.length : close + 1;
+}
+
 const SPACE = /[ \t\n\r]*/y;
-const STRING = /"[ !#-[\]-\uffff]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[ !#-[\]-\uffff]*)*"/y;
+const STRING_PART = /[ !#-[\]-\uffff]+|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const SCALAR = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
 
 /** The offset at which `text` stops being JSON; the messages of `JSON.parse` do not always say. */
@@ -63,6 +84,17 @@ function damage(text: string): number {
     const found = text[offset] === character;
     offset += found ? 1 : 0;
     return found;
+  };
+  const skipString = (): boolean => {
+    const start = offset;
+    if (take('"')) {
+      while (skip(STRING_PART));
+      if (take('"')) {
+        return true;
+      }
+    }
+    offset = start;
+    return false;
   };
 
   const closers: ('}' | ']')[] = [];
@@ -80,7 +112,7 @@ function damage(text: string): number {
         return offset;
       }
       skip(SPACE);
-      if (closer === '}' && !(skip(STRING) && skip(SPACE) && take(':'))) {
+      if (closer === '}' && !(skipString() && skip(SPACE) && take(':'))) {
         return offset;
       }
       expect = 'value';
@@ -90,7 +122,7 @@ function damage(text: string): number {
     } else if (take('[')) {
       closers.push(']');
       expect = 'member or end';
-    } else if (skip(STRING) || skip(SCALAR)) {
+    } else if (skipString() || skip(SCALAR)) {
       expect = 'separator or end';
     } else {
       return offset;

@@ -11,7 +11,7 @@ import { decode, encode, refuseRawSnapshot } from './text.js';
  * `location` is the path of a file; `agent` is the agent the run started with.
  */
 // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types take `any` for "whatever agent"
-export class RunStateStore<TContext, TAgent extends Agent<any, any>> {
+export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> = Agent<any, any>> {
   readonly #path: string;
   readonly #agent: TAgent;
 
