@@ -1,4 +1,123 @@
-from typing import Any
+"""The open case: its agents, its model, its session and its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agents import RunConfig, RunState, SQLiteSession, set_tracing_disabled
+
+from .catalogue import Catalogue
+from .effects import Ledger
+from .protocol import Failure, required
+
+if TYPE_CHECKING:
+    from agents import Agent, ToolErrorFormatterArgs
+    from agents.models.interface import ModelProvider
 
 
-class Case: ...
+def _tool_failed(args: ToolErrorFormatterArgs[Any]) -> str | None:
+    """What the model reads when a tool raised; anything else keeps the SDK's text."""
+    if args.kind != "tool_exception":
+        return None
+    return f"{args.tool_name} failed: {args.error}"
+
+
+def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
+    from agents import OpenAIProvider
+    from openai import AsyncOpenAI
+
+    client = AsyncOpenAI(
+        base_url=required(model, "base_url", str),
+        api_key=required(model, "api_key", str),
+        max_retries=0,
+    )
+    stack.push_async_callback(client.close)
+    return OpenAIProvider(openai_client=client, use_responses=True)
+
+
+async def _session(name: str, args: Mapping[str, Any], stack: AsyncExitStack) -> Any:
+    if not isinstance(args.get("session"), Mapping):
+        return None
+    session = SQLiteSession(name)
+    stack.callback(session.close)
+    await session.add_items(list(required(args["session"], "items", list)))
+    return session
+
+
+@dataclass
+class Case:
+    """One case of the suite. `state` is the run, once there is one."""
+
+    catalogue: Catalogue
+    ledger: Ledger
+    provider: ModelProvider
+    run_config: RunConfig
+    session: Any
+    workdir: Path
+    _stack: AsyncExitStack
+    state: RunState[Any, Any] | None = field(default=None)
+
+    @classmethod
+    async def open(cls, args: Mapping[str, Any]) -> Case:
+        """A case from the arguments of `case.open`. Its MCP servers are running."""
+        tracing = bool(args.get("tracing"))
+        ledger = Ledger()
+        try:
+            catalogue = Catalogue(required(args, "agents", dict), ledger)
+        except (KeyError, TypeError) as error:
+            raise Failure("protocol", "bad-agents", f"no agents can be made: {error!r}") from error
+        async with AsyncExitStack() as stack:
+            if catalogue.mcp_servers:
+                from agents.mcp import MCPServerManager
+
+                # Servers have to be closed by the task that opened them, which the manager sees to.
+                await stack.enter_async_context(
+                    MCPServerManager(
+                        catalogue.mcp_servers,
+                        connect_timeout_seconds=60,
+                        connect_in_parallel=True,
+                        strict=True,
+                    )
+                )
+            set_tracing_disabled(not tracing)
+            return cls(
+                catalogue=catalogue,
+                ledger=ledger,
+                provider=_provider(required(args, "model", dict), stack),
+                run_config=RunConfig(
+                    tracing_disabled=not tracing, tool_error_formatter=_tool_failed
+                ),
+                session=await _session(required(args, "case", str), args, stack),
+                workdir=Path(required(args, "workdir", str)),
+                _stack=stack.pop_all(),
+            )
+
+    @property
+    def agent(self) -> Agent[Any]:
+        """The agent a run starts at."""
+        return self.catalogue.root
+
+    def paused(self) -> RunState[Any, Any]:
+        """The run's state. Raises `Failure` where there is no run yet."""
+        if self.state is None:
+            raise Failure("protocol", "no-run", "the case has no run yet")
+        return self.state
+
+    async def read_session(self) -> dict[str, Any]:
+        """What the session holds, as wire items."""
+        if self.session is None:
+            raise Failure("protocol", "no-session", "the case was opened without a session")
+        return {"items": await self.session.get_items()}
+
+    async def read_effects(self) -> dict[str, Any]:
+        """What tools did since the case was opened."""
+        return {"effects": self.ledger.entries}
+
+    async def close(self) -> None:
+        """Stops the MCP servers and closes what the case opened."""
+        set_tracing_disabled(True)
+        await self._stack.aclose()

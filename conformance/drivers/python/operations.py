@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from importlib import import_module
 from importlib.metadata import version
 from platform import python_version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .case import Case
 from .convert import convert
 from .loop import Handler
 from .protocol import PROTOCOL, Failure, required
+
+if TYPE_CHECKING:
+    from .case import Case
 
 CAPABILITIES = (
     "approvals",
@@ -72,15 +75,15 @@ class Operations:
             "hello": self._hello,
             "case.open": self._open,
             "case.close": self._close,
-            "run.start": lambda args: self._opened().start(args),
-            "run.advance": lambda args: self._opened().advance(args),
-            "run.decide": lambda args: self._opened().decide(args),
-            "run.input": lambda args: self._opened().add_input(args),
-            "state.save": lambda args: self._opened().save(args),
-            "state.load": lambda args: self._opened().load(args),
+            "run.start": self._of("runs", "start"),
+            "run.advance": self._of("runs", "advance"),
+            "run.decide": self._of("runs", "decide"),
+            "run.input": self._of("runs", "add_input"),
+            "state.save": self._of("saves", "save"),
+            "state.load": self._of("saves", "load"),
             "state.convert": convert,
-            "session.read": lambda args: self._opened().read_session(),
-            "effects.read": lambda args: self._opened().read_effects(),
+            "session.read": lambda _args: self._opened().read_session(),
+            "effects.read": lambda _args: self._opened().read_effects(),
             "run.recover": self._unsupported("run.recover"),
             "fault.arm": self._unsupported("fault.arm"),
         }
@@ -96,6 +99,8 @@ class Operations:
         return hello()
 
     async def _open(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        from .case import Case
+
         await self.close()
         self._case = await Case.open(args)
         return {}
@@ -109,6 +114,17 @@ class Operations:
         case, self._case = self._case, None
         if case is not None:
             await case.close()
+
+    def _of(self, module: str, name: str) -> Handler:
+        """A handler that gets the open case; its module is loaded when it is first used."""
+
+        async def handle(args: Mapping[str, Any]) -> dict[str, Any]:
+            case = self._opened()
+            handler = getattr(import_module(f".{module}", __package__), name)
+            done: dict[str, Any] = await handler(case, args)
+            return done
+
+        return handle
 
     @staticmethod
     def _unsupported(op: str) -> Handler:

@@ -6,8 +6,6 @@ ever runs.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import agents as sdk
@@ -16,6 +14,7 @@ from agents.sandbox import SandboxAgent
 from mcp import types as mcp_types
 
 from .graph import AgentRow, Graph, HandoffRow, McpServerRow, ToolRow
+from .output import JsonOutput
 
 if TYPE_CHECKING:
     from agents import AgentBase, RunContextWrapper, Tool
@@ -23,29 +22,6 @@ if TYPE_CHECKING:
 Agent = sdk.Agent[Any]
 
 _OPEN_SCHEMA = {"type": "object", "properties": {}, "additionalProperties": True}
-
-
-class StubOutput(sdk.AgentOutputSchemaBase):
-    """An output type known only by its JSON schema; takes any JSON."""
-
-    def __init__(self, schema: Mapping[str, Any], *, plain: bool) -> None:
-        self._schema = dict(schema)
-        self._plain = plain
-
-    def is_plain_text(self) -> bool:
-        return self._plain
-
-    def name(self) -> str:
-        return str(self._schema.get("title") or "Output")
-
-    def json_schema(self) -> dict[str, Any]:
-        return self._schema
-
-    def is_strict_json_schema(self) -> bool:
-        return False
-
-    def validate_json(self, json_str: str) -> Any:
-        return json.loads(json_str)
 
 
 class StubMcpServer(MCPServer):
@@ -221,7 +197,7 @@ def _agent(row: AgentRow) -> Agent:
         if getattr(row, name) is not None:
             fields[name] = getattr(row, name)
     if row.output_schema is not None:
-        fields["output_type"] = StubOutput(row.output_schema, plain=row.plain_output)
+        fields["output_type"] = JsonOutput(row.output_schema, strict=False, plain=row.plain_output)
     return SandboxAgent(**fields) if row.sandbox else sdk.Agent(**fields)
 
 
