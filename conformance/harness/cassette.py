@@ -93,12 +93,16 @@ class Cassette:
 
 @dataclass(frozen=True)
 class Request:
-    """A request the server saw: who sent it, and what. `miss` says why no answer was found."""
+    """A request the server saw: who sent it, what, and the turn that answered it.
+
+    `miss` says why no answer was found.
+    """
 
     sender: str
     method: str
     path: str
     body: Any
+    turn: int | None = None
     miss: str | None = None
 
 
@@ -113,10 +117,11 @@ class Player:
     def answer(self, sender: str, method: str, path: str, body: Any) -> Interaction | str:
         """The recorded answer, or why there is none; the request is kept either way."""
         found = self._find(method, path, body)
-        miss = found if isinstance(found, str) else None
-        self.requests.append(Request(sender, method, path, body, miss))
         if isinstance(found, Interaction):
+            self.requests.append(Request(sender, method, path, body, turn=found.turn))
             self.played.add(found.turn)
+        else:
+            self.requests.append(Request(sender, method, path, body, miss=found))
         return found
 
     def problems(self) -> list[str]:

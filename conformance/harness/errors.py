@@ -1,6 +1,7 @@
 """What can go wrong in a run of the suite.
 
 HarnessError
+├── CheckFailed          a port did something else than a case expects
 ├── CaseError            a case, agents, known-failing or requirement file is wrong
 ├── CassetteError        a cassette file is wrong
 └── DriverError          something about a driver or the port behind it
@@ -23,6 +24,14 @@ class HarnessError(Exception):
     """Base of every error of the harness."""
 
 
+class CheckFailed(HarnessError):
+    """A port did something else than a case expects. `check` names the expectation."""
+
+    def __init__(self, check: str, message: str) -> None:
+        super().__init__(message)
+        self.check = check
+
+
 class CaseError(HarnessError):
     """A data file of the suite cannot be used as it is."""
 
@@ -32,10 +41,14 @@ class CassetteError(HarnessError):
 
 
 class DriverError(HarnessError):
-    """A request that a driver did not answer with a result. `stderr` is what it wrote meanwhile."""
+    """A request that a driver did not answer with a result.
+
+    `stderr` is what the driver wrote meanwhile, `where` the leg of the case.
+    """
 
     status: ClassVar[str] = "errored"
     stderr: str = ""
+    where: str = ""
 
     @property
     def check(self) -> str:

@@ -31,14 +31,15 @@ class Session:
 
 @dataclass
 class CassetteServer:
-    """Serves on a free local port between `async with` and its end."""
+    """Serves on `port` of this machine, or a free one, between `async with` and its end."""
 
+    port: int = 0
     sessions: dict[str, Session] = field(default_factory=dict)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def __aenter__(self) -> CassetteServer:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(

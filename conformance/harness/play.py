@@ -1,0 +1,270 @@
+"""One play of a case: its legs in order, with or without crossing, and what came of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import document, match, schemas
+from .case import Case, Cross, Leg
+from .cassette import Request
+from .driver import Driver
+from .errors import CheckFailed, DriverError, PortError
+from .library import Library
+from .server import Session
+
+Json = dict[str, Any]
+_OUTCOMES = frozenset({"run.start", "run.advance", "run.recover"})
+
+
+@dataclass
+class Trace:
+    """What a play did, over all ports together."""
+
+    outcome: Json | None = None
+    effects: list[Json] = field(default_factory=list)
+    session: list[Json] | None = None
+    requests: list[Request] = field(default_factory=list)
+
+
+class Refused(Exception):
+    """The refusal a negative case is about has come; nothing is left to do."""
+
+
+class Play:
+    """Plays `case` with `drivers` by role. Where `crossing` is off, one driver has every role."""
+
+    def __init__(
+        self,
+        case: Case,
+        drivers: Mapping[str, Driver],
+        session: Session,
+        library: Library,
+        workdir: Path,
+        *,
+        crossing: bool,
+    ) -> None:
+        self.case = case
+        self.trace = Trace(session=case.session["items"] if case.session else None)
+        self._drivers = drivers
+        self._session = session
+        self._library = library
+        self._workdir = workdir
+        self._crossing = crossing
+        self._open: Driver | None = None
+        self._named: dict[str, Json] = {}
+
+    async def run(self) -> Trace:
+        """Raises CheckFailed, DriverError or CaseError."""
+        try:
+            for number, leg in enumerate(self.case.legs, 1):
+                where = f"leg {number}"
+                try:
+                    if isinstance(leg, Leg):
+                        await self._leg(leg, where, last=number == len(self.case.legs))
+                    elif self._crossing:
+                        await self._cross(leg, where, last=number == len(self.case.legs))
+                except DriverError as error:
+                    error.where = error.where or where
+                    raise
+        except Refused:
+            pass
+        except DriverError:
+            self._open = None
+            raise
+        finally:
+            self.trace.requests = self._session.player.requests
+        if self._open is not None:
+            await self._leave()
+        return self.trace
+
+    async def abandon(self) -> None:
+        """Close the case at a driver that still has it open after a failure."""
+        driver, self._open = self._open, None
+        if driver is not None:
+            try:
+                await driver.call("case.close", {})
+            except DriverError:
+                return
+
+    async def _enter(self, role: str) -> Driver:
+        driver = self._drivers[role]
+        self._session.sender = role
+        if self._open is driver or self.case.agents is None:
+            return driver
+        args: Json = {
+            "case": self.case.id,
+            "agents": self._library.agents(self.case.agents),
+            "model": {"base_url": self._session.base_url, "api_key": "unused"},
+            "workdir": str(self._workdir),
+        }
+        if self.trace.session is not None:
+            args["session"] = {"items": self.trace.session}
+        if self.case.tracing:
+            args["tracing"] = True
+        await driver.call("case.open", args, required=self.case.requires)
+        self._open = driver
+        return driver
+
+    async def _leave(self) -> None:
+        driver = self._open
+        assert driver is not None
+        effects = await self._call(driver, "effects.read", {})
+        self.trace.effects += effects["effects"]
+        if self.case.session is not None:
+            self.trace.session = (await self._call(driver, "session.read", {}))["items"]
+        await self._call(driver, "case.close", {})
+        self._open = None
+
+    async def _call(self, driver: Driver, op: str, args: Json) -> Json:
+        return await driver.call(op, args, required=self.case.requires)
+
+    async def _leg(self, leg: Leg, where: str, *, last: bool) -> None:
+        driver = await self._enter(leg.role)
+        where = f"{where} ({leg.do} by {driver.port.name})"
+        args = self._arguments(leg, driver)
+        refusal = last and self._refused(leg.do, foreign=False)
+        try:
+            reply = await self._call(driver, leg.do, args)
+        except PortError as error:
+            if refusal:
+                self._check_refusal(error.code, error.pointer, str(error), where)
+            error.where = where
+            raise
+        if leg.do in _OUTCOMES:
+            self.trace.outcome = reply
+            self._check_outcome(leg, reply, where, refusal=refusal, last=last)
+        if refusal:
+            assert self.case.negative is not None
+            raise CheckFailed("refusal", f"{where}: no error, expected {self.case.negative.code}")
+        if leg.do == "state.save" and leg.args["form"] == "portable":
+            _check_document(reply, where)
+        if leg.expect is not None:
+            _check("expect", leg.expect, reply, where)
+        if leg.name:
+            self._named[leg.name] = reply
+
+    async def _cross(self, leg: Cross, where: str, *, last: bool) -> None:
+        source = await self._enter(leg.source)
+        path = self._workdir / "state.json"
+        form: Json = {"form": leg.form, **({"path": str(path)} if leg.form == "file" else {})}
+        foreign = source.port.language != self._drivers[leg.target].port.language
+        saving = f"{where} (state.save by {source.port.name})"
+        refused = last and self._refused("state.save", foreign=foreign)
+        reply = await self._maybe_refused(source, "state.save", form, saving, refused=refused)
+        written = self._written(leg, path, reply, saving)
+        if leg.document is not None:
+            _check("document", leg.document, written, saving)
+        await self._leave()
+        args = {**form, **leg.context}
+        if leg.form == "portable":
+            args["payload"] = document.patched(written, leg.patch)
+        elif leg.text is not None:
+            path.write_text(leg.text)
+        elif leg.patch:
+            path.write_text(json.dumps(document.patched(written, leg.patch)))
+        target = await self._enter(leg.target)
+        loading = f"{where} (state.load by {target.port.name})"
+        refused = last and self._refused("state.load", foreign=foreign)
+        loaded = await self._maybe_refused(target, "state.load", args, loading, refused=refused)
+        if leg.load is not None:
+            _check("load", leg.load, loaded, loading)
+        if leg.digest:
+            again = await self._call(target, "state.save", {"form": "portable"})
+            _check_document(again, loading)
+            if document.digest(again["payload"]) != document.digest(written):
+                found = list(match.differences(_core(written), _core(again["payload"])))
+                raise CheckFailed("digest", f"{loading}: the core changed: {'; '.join(found[:5])}")
+
+    async def _maybe_refused(
+        self, driver: Driver, op: str, args: Json, where: str, *, refused: bool
+    ) -> Json:
+        try:
+            reply = await self._call(driver, op, args)
+        except PortError as error:
+            if refused:
+                self._check_refusal(error.code, error.pointer, str(error), where)
+            error.where = where
+            raise
+        if refused:
+            assert self.case.negative is not None
+            raise CheckFailed("refusal", f"{where}: no error, expected {self.case.negative.code}")
+        return reply
+
+    def _written(self, leg: Cross, path: Path, reply: Json, where: str) -> Any:
+        if leg.form == "portable":
+            _check_document(reply, where)
+            return reply["payload"]
+        try:
+            written = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise CheckFailed("document", f"{where}: {error}") from error
+        _check_document({"payload": written, **reply}, where)
+        return written
+
+    def _arguments(self, leg: Leg, driver: Driver) -> Json:
+        args = dict(leg.args)
+        if "path" in args:
+            args["path"] = str(self._workdir / args["path"])
+        payload = args.get("payload")
+        if leg.fixture is not None:
+            payload = self._library.fixture(leg.fixture.format(language=driver.port.language))
+        elif isinstance(payload, str) and payload.startswith("$"):
+            payload = self._named[payload[1:]].get("payload")
+        if payload is not None or "payload" in args:
+            args["payload"] = document.patched(payload, leg.patch)
+        return args
+
+    def _refused(self, op: str, *, foreign: bool) -> bool:
+        negative = self.case.negative
+        if negative is None or negative.phase != op:
+            return False
+        return foreign or not negative.foreign_only
+
+    def _check_refusal(self, code: str, pointer: str | None, message: str, where: str) -> None:
+        negative = self.case.negative
+        assert negative is not None
+        if code != negative.code:
+            raise CheckFailed(
+                "refusal", f"{where}: code {code}, expected {negative.code}: {message}"
+            )
+        if negative.pointer is not None and pointer != negative.pointer:
+            raise CheckFailed("refusal", f"{where}: at {pointer}, expected {negative.pointer}")
+        raise Refused
+
+    def _check_outcome(
+        self, leg: Leg, reply: Json, where: str, *, refusal: bool, last: bool
+    ) -> None:
+        if reply["status"] != "failed":
+            return
+        error = reply.get("error", {})
+        if refusal:
+            self._check_refusal(str(error.get("code")), None, str(error.get("message")), where)
+        wanted = leg.expect or (self.case.expect.outcome if last else None) or {}
+        if wanted.get("status") != "failed":
+            raise CheckFailed("outcome", f"{where}: failed: {error}")
+
+
+def _check(check: str, expected: Any, actual: Any, where: str) -> None:
+    found = list(match.mismatches(expected, actual))
+    if found:
+        raise CheckFailed(check, f"{where}: {'; '.join(found[:5])}")
+
+
+def _check_document(reply: Json, where: str) -> None:
+    """The schema, and the digest where the port tells one."""
+    payload = reply.get("payload")
+    if not isinstance(payload, Mapping):
+        raise CheckFailed("document", f"{where}: no payload")
+    if wrong := schemas.problem("run-state", payload):
+        raise CheckFailed("document", f"{where}: the document is wrong: {wrong}")
+    told, real = reply.get("digest"), document.digest(payload)
+    if told is not None and told != real:
+        raise CheckFailed("digest", f"{where}: told digest {told}, the document has {real}")
+
+
+def _core(written: Mapping[str, Any]) -> Json:
+    return {key: value for key, value in written.items() if key not in ("writer", "residue")}

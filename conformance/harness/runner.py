@@ -1,0 +1,173 @@
+"""Runs a case for one pairing, judges it, and compares it with the run that never crossed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import match
+from .case import Case, Leg, Pairing
+from .cassette import Request
+from .driver import Driver
+from .errors import CaseError, CassetteError, CheckFailed, DriverError, Unsupported
+from .library import Library
+from .play import Play, Trace
+from .report import Result
+from .server import CassetteServer
+
+
+class Runner:
+    """Runs cases against `drivers` (by port name), one at a time."""
+
+    def __init__(
+        self, library: Library, drivers: Mapping[str, Driver], server: CassetteServer
+    ) -> None:
+        self._library = library
+        self._drivers = drivers
+        self._server = server
+        self._references: dict[tuple[str, str], Trace | Exception] = {}
+        self._count = 0
+
+    async def run(self, case: Case, pairing: Pairing) -> Result:
+        """The result of one run; what goes wrong is in it, not raised."""
+        began = time.monotonic()
+        result = Result.of(case, pairing)
+        if pairing.not_applicable:
+            return result.ended("n/a", message=pairing.not_applicable)
+        trace = Trace()
+        try:
+            await self._require(case, pairing)
+            trace = await self._play(case, pairing, crossing=True)
+            await self._judge(case, pairing, trace)
+            result = result.ended("pass")
+        except CheckFailed as error:
+            result = result.ended("fail", check=error.check, message=str(error))
+        except DriverError as error:
+            where = f"{error.where}: " if error.where else ""
+            code = f"{code}: " if (code := getattr(error, "code", "")) else ""
+            tail = f"\nstderr:\n{error.stderr[-2000:]}" if error.stderr else ""
+            result = result.ended(
+                error.status, check=error.check, message=f"{where}{code}{error}{tail}"
+            )
+        except (CaseError, CassetteError) as error:
+            result = result.ended("errored", check="data", message=str(error))
+        return result.timed(time.monotonic() - began, len(trace.requests))
+
+    async def _require(self, case: Case, pairing: Pairing) -> None:
+        for port in dict.fromkeys(port for _, port in pairing.ports):
+            driver = self._drivers[port.name]
+            await driver.start()
+            if lacking := case.requires - driver.capabilities:
+                raise _lacks(port.name, lacking)
+
+    async def _play(self, case: Case, pairing: Pairing, *, crossing: bool) -> Trace:
+        self._count += 1
+        name = f"{case.id}-{self._count}"
+        cassette = self._library.cassette(case.cassette) if case.cassette else None
+        session = self._server.open(name, cassette, split=case.split)
+        drivers = {role: self._drivers[port.name] for role, port in pairing.ports}
+        try:
+            with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+                play = Play(case, drivers, session, self._library, Path(folder), crossing=crossing)
+                try:
+                    trace = await play.run()
+                except (CheckFailed, DriverError) as error:
+                    await play.abandon()
+                    missed = [each.miss for each in session.player.requests if each.miss]
+                    if missed:
+                        raise CheckFailed(
+                            "cassette", f"unmatched request: {missed[0]}\nthen: {error}"
+                        ) from error
+                    raise
+        finally:
+            player = self._server.close(name)
+        if problems := player.problems():
+            raise CheckFailed("cassette", "; ".join(problems))
+        return trace
+
+    async def _judge(self, case: Case, pairing: Pairing, trace: Trace) -> None:
+        expect = case.expect
+        if expect.outcome is not None:
+            found = list(match.mismatches(expect.outcome, trace.outcome))
+            _fail("outcome", found)
+        if expect.effects is not None:
+            _fail("effects", match.effects(expect.effects, trace.effects))
+        if expect.count is not None and len(trace.requests) != expect.count:
+            _fail("count", [f"{len(trace.requests)} requests, expected {expect.count}"])
+        if expect.session is not None and expect.session != "equal-to-uncrossed":
+            _fail("session", list(match.mismatches(expect.session, trace.session)))
+        if case.crosses and case.negative is None and expect.compare != "not-compared":
+            await self._compare(case, pairing, trace)
+
+    async def _compare(self, case: Case, pairing: Pairing, trace: Trace) -> None:
+        expect = case.expect
+        writer = pairing.ports[0][1]
+        last = pairing[_last_role(case)]
+        with_writer = expect.compare == "equal-to-writer"
+        final = await self._reference(case, pairing, writer.name if with_writer else last.name)
+        if trace.outcome is not None and final.outcome is not None:
+            for key in ("status", "output"):
+                found = list(match.differences(final.outcome.get(key), trace.outcome.get(key)))
+                _fail(
+                    "outcome", [f"not as in the run that never crossed: {each}" for each in found]
+                )
+        if expect.effects is None:
+            _fail("effects", match.effects(final.effects, trace.effects))
+        if expect.session == "equal-to-uncrossed":
+            one, other = (
+                match.normalise({"input": each.session}, ports_differ=True, extra=expect.normalise)
+                for each in (final, trace)
+            )
+            _fail("session", list(match.differences(one["input"], other["input"])))
+        if len(trace.requests) != len(final.requests):
+            told = f"{len(trace.requests)} requests, {len(final.requests)} where it never crosses"
+            _fail("requests", [told])
+        for number, request in enumerate(_by_turn(trace.requests)):
+            port = pairing[request.sender]
+            other = writer if with_writer else port
+            reference = await self._reference(case, pairing, other.name)
+            one, two = (
+                match.normalise(
+                    each.body, ports_differ=port.language != other.language, extra=expect.normalise
+                )
+                for each in (_by_turn(reference.requests)[number], request)
+            )
+            found = list(match.differences(one, two))
+            named = f"request {number + 1} by {port.name} is not that of {other.name} alone: "
+            _fail("requests", [named + "; ".join(found[:6])] if found else [])
+
+    async def _reference(self, case: Case, pairing: Pairing, name: str) -> Trace:
+        """The run of one port alone, once for each case and port."""
+        key = (case.id, name)
+        if key not in self._references:
+            port = self._drivers[name].port
+            alone = Pairing(tuple((role, port) for role, _ in pairing.ports))
+            try:
+                self._references[key] = await self._play(case, alone, crossing=False)
+            except (CheckFailed, DriverError) as error:
+                self._references[key] = error
+        found = self._references[key]
+        if isinstance(found, Exception):
+            raise CheckFailed("reference", f"the run that never crosses, by {name}: {found}")
+        return found
+
+
+def _lacks(name: str, capabilities: frozenset[str]) -> DriverError:
+    return Unsupported(f"{name} lacks {', '.join(sorted(capabilities))}")
+
+
+def _fail(check: str, found: list[str]) -> None:
+    if found:
+        raise CheckFailed(check, "; ".join(found[:6]))
+
+
+def _last_role(case: Case) -> str:
+    last = case.legs[-1]
+    return last.role if isinstance(last, Leg) else last.target
+
+
+def _by_turn(requests: list[Request]) -> list[Request]:
+    """Requests in the order of the cassette's turns: parallel ones arrive in any order."""
+    return sorted(requests, key=lambda each: each.turn or 0)
