@@ -174,7 +174,7 @@ class StoreError(TimestepError):
     codes = ("state-not-found", "unknown-location")
 
 
-class InterruptionException(TimestepError):  # noqa: N818 - the name users of Timestep know
+class InterruptionException(TimestepError):
     """The run stopped because calls wait for a decision.
 
     ``interruptions`` are the SDK's approval items, ``state`` is its run state to decide on, and

@@ -69,13 +69,12 @@ def validate(document: Any) -> None:
     if document.get("format") != FORMAT:
         raise DocumentError(_what_it_is(document), code="not-a-run-state")
     version = document.get("version")
-    if isinstance(version, str) and version.isascii() and version.isdigit():
-        if int(version) > int(VERSION):
-            raise DocumentError(
-                f"version {version} of the format is newer than {VERSION}",
-                code="newer-version",
-                pointer="/version",
-            )
+    if _is_newer(version):
+        raise DocumentError(
+            f"version {version} of the format is newer than {VERSION}",
+            code="newer-version",
+            pointer="/version",
+        )
     try:
         error = next(iter(_validator().iter_errors(document)), None)
     except ValueError as problem:
@@ -106,9 +105,7 @@ def _validator() -> jsonschema_rs.Validator:
     return jsonschema_rs.Draft202012Validator(schema)
 
 
-def _unreadable(
-    document: Json, problem: ValueError
-) -> jsonschema_rs.ValidationError | None:
+def _unreadable(document: Json, problem: ValueError) -> jsonschema_rs.ValidationError | None:
     """Validate a document that the validator could not read as it is.
 
     It reads neither lone surrogates, which are part of JSON, nor what is no JSON, which is an
@@ -130,6 +127,11 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     return value
+
+
+def _is_newer(version: Any) -> bool:
+    whole = isinstance(version, str) and version.isascii() and version.isdigit()
+    return whole and int(version) > int(VERSION)
 
 
 def _what_it_is(document: Mapping[str, Any]) -> str:

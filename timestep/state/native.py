@@ -1,209 +1,174 @@
-"""From the portable document to the snapshot openai-agents 0.24 writes."""
+"""From the portable document to a native openai-agents snapshot."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from timestep.state import decisions as approvals
-from timestep.state import guardrails, items, ledger, response, usage, wire
-from timestep.state.calls import Call, Calls
-from timestep.state.snapshot import SCHEMA
+from timestep.state import crossing, decisions, document, ledger, residue
+from timestep.state.calls import Calls
+from timestep.state.document import Converted
+from timestep.state.generate import Run, assign, generate, nested_runs, runs_of
+
+if TYPE_CHECKING:
+    from agents import Agent
 
 Json = dict[str, Any]
 
-WORKFLOW_NAME: Final = "Agent workflow"
-"""The SDK's own name of a workflow that was given none."""
-
-_CONTEXT_META: Final = {
-    "none": ("none", "none", False, False),
-    "mapping": ("mapping", "mapping", False, False),
-    "typed": ("custom", "context_serializer", True, False),
-    "omitted": ("custom", "omitted", True, True),
-}
+_OWNED_APPROVALS: Final = 18
+_HOSTED_APPROVALS: Final = 14
+_LEDGER: Final = 15
+"""The minor schema versions that brought approvals by agent, by hosted server, and the ledger."""
 
 
-def generate(facts: Json) -> Json:
-    """The whole snapshot of a document's core, in the SDK's key order.
+def to_native(
+    portable: Mapping[str, Any], agent: Agent[Any] | None = None, *, context: Any = None
+) -> Converted:
+    """The snapshot openai-agents loads, from a document of either language.
 
-    Containers are new, wire items are shared with the document. What the core does not hold
-    (descriptions and schemas of tools, where a tool comes from) is left out.
+    A document with a residue of Python comes back byte for byte, with the decisions another
+    writer added. Any other is taken over: checked, put right, and written as openai-agents 0.24
+    writes it. With ``agent`` the live agents are checked and pending handoffs get their names.
+    ``context`` is the run's context where the snapshot does not hold its data.
+
+    Raises ``DocumentError``, ``CrossingError`` and ``GraphError``.
     """
-    runs = _runs(facts)
-    assigned = _assign(facts["decisions"], runs)
-    return _run(facts, {id(run.body): run for run in runs}, assigned)
+    document.validate(portable)
+    facts = document.core(portable)
+    live = None
+    if agent is not None:
+        from timestep.state import graph
+
+        live = graph.Graph.of(agent)
+    own = portable.get("residue", {}).get("python")
+    if own is not None:
+        if live is not None:
+            graph.check(facts, live, crossing=False)
+        snapshot, lossy = _restore(facts, own)
+        return Converted(snapshot, tuple(lossy))
+    crossing.check(facts, has_context=context is not None)
+    if live is not None:
+        graph.check(facts, live, crossing=True)
+    snapshot = generate(crossing.prepare(facts, live))
+    if isinstance(context, Mapping) and facts["context_type"] == "omitted":
+        snapshot["context"] = {**snapshot["context"], "context": dict(context)}
+    return Converted(snapshot, tuple(_lossy(portable)))
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of the tree: its facts, its calls, and the agents that took part."""
+def _restore(facts: Json, own: Json) -> tuple[Json, list[str]]:
+    """The snapshot the patch was taken from, with the decisions added since recorded in it."""
+    before = own.get("decisions")
+    if before is None:
+        return residue.apply(generate(facts), own["patch"]), []
+    snapshot = residue.apply(generate({**facts, "decisions": before}), own["patch"])
+    added = [decision for decision in facts["decisions"] if decision not in before]
+    if not added:
+        return snapshot, []
+    lossy: list[str] = []
+    runs = runs_of(facts)
+    assigned = assign(added, runs)
+    minor = int(snapshot["$schemaVersion"].rpartition(".")[2])
+    by_id = {id(run.body): run for run in runs}
+    snapshot = _record(snapshot, facts, by_id, assigned, minor)
+    if minor < _OWNED_APPROVALS:
+        lossy = [
+            f"/decisions/{facts['decisions'].index(decision)}"
+            for decision in added
+            if decision["scope"] == "always" and decision["tool"]["kind"] == "function"
+        ]
+    return snapshot, lossy
 
-    body: Json
-    calls: Calls
-    agents: frozenset[str]
+
+def _record(
+    snapshot: Json, body: Json, runs: dict[int, Run], assigned: dict[int, list[Json]], minor: int
+) -> Json:
+    """The snapshot with the decisions of each run recorded in that run's context."""
+    taken = assigned[id(body)]
+    if taken:
+        calls = runs[id(body)].calls
+        context = dict(snapshot["context"])
+        decisions.record(context, _as_of(minor, taken, calls), calls)
+        _name_owners(context, snapshot)
+        if minor >= _LEDGER:
+            _bind_calls(context, taken, calls)
+        snapshot = {**snapshot, "context": context}
+    nested = nested_runs(body)
+    if not any(assigned[identifier] for identifier in assigned if identifier != id(body)):
+        return snapshot
+    processed = snapshot["last_processed_response"]
+    functions = []
+    for function in processed["functions"]:
+        inner = nested.get(function.get("tool_call", {}).get("call_id"))
+        if inner is not None and "agent_run_state" in function:
+            state = _record(function["agent_run_state"], inner, runs, assigned, minor)
+            function = {**function, "agent_run_state": state}
+        functions.append(function)
+    return {**snapshot, "last_processed_response": {**processed, "functions": functions}}
 
 
-def _runs(body: Json) -> list[Run]:
-    """The run and those nested in it, the outermost first."""
-    agents = {entry["agent"] for entry in body["items"]} | {body["current_agent"]}
-    found = [Run(body, Calls.of(body), frozenset(agents))]
-    for nested in _nested(body).values():
-        found += _runs(nested)
-    return found
+def _as_of(minor: int, taken: list[Json], calls: Calls) -> list[Json]:
+    """The decisions in the form a snapshot of an older schema can hold.
 
-
-def _nested(body: Json) -> Json:
-    nested: Json = (body["response"] or {}).get("nested_runs", {})
-    return nested
-
-
-def _assign(taken: list[Json], runs: list[Run]) -> dict[int, list[Json]]:
-    """The decisions of each run: openai-agents keeps them where the call is made.
-
-    A decision about a call goes to the run that made it, one that covers every call to every run
-    that could make one; the outermost run keeps what no run claims.
+    Before approvals had owners, only a decision about one call is honoured; one that covers every
+    call becomes one for each call that waits.
     """
-    assigned: dict[int, list[Json]] = {id(run.body): [] for run in runs}
-    for decision in taken:
-        owners = [run for run in runs if _claims(run, decision)] if len(runs) > 1 else runs
-        for run in owners or runs[:1]:
-            assigned[id(run.body)].append(decision)
-    return assigned
+    return [held for decision in taken for held in _held(minor, decision, calls)]
 
 
-def _claims(run: Run, decision: Json) -> bool:
-    if decision["scope"] == "call":
-        return decision["call_id"] in run.calls.by_id
+def _held(minor: int, decision: Json, calls: Calls) -> Iterator[Json]:
     tool = decision["tool"]
-    if tool["kind"] == "function":
-        return tool["agent"] in run.agents
-    return any(approvals.tool_of(call) == tool for call in run.calls.by_id.values())
+    if tool["kind"] == "function" and minor < _OWNED_APPROVALS:
+        name = decisions.approval_key(tool["key"])
+    elif tool["kind"] == "mcp" and minor < _HOSTED_APPROVALS:
+        name = tool["name"]
+    else:
+        yield decision
+        return
+    by_name = {**decision, "tool": {"kind": "function_name", "name": name}}
+    if decision["scope"] == "call":
+        yield by_name
+        return
+    for call in calls.pending():
+        if decisions.tool_of(call) == tool:
+            yield {**by_name, "scope": "call", "call_id": call.id}
 
 
-def _run(body: Json, runs: dict[int, Run], assigned: dict[int, list[Json]]) -> Json:
-    calls = runs[id(body)].calls
-    pending = [items.approval(entry) for entry in body["interruptions"]]
-    history, owned = _history(body, pending)
-    responses = [_model_response(entry) for entry in body["responses"]]
-    conversation = body.get("conversation", {})
-    snapshot: Json = {
-        "$schemaVersion": SCHEMA,
-        "current_turn": body["current_turn"],
-        "current_agent": {"name": body["current_agent"]},
-        "original_input": body["input"],
-        "pending_input": body.get("pending_input", []),
-        "model_responses": responses,
-        "context": _context(body, calls, assigned[id(body)]),
-        "tool_use_tracker": body["tool_use"],
-        "max_turns": body["max_turns"],
-        "no_active_agent_run": True,
-        **guardrails.to_python(body["guardrails"]),
-        "conversation_id": conversation.get("conversation_id"),
-        "previous_response_id": conversation.get("previous_response_id"),
-        "auto_previous_response_id": False,
-        "generated_prompt_cache_key": None,
-        "reasoning_item_id_policy": body.get("reasoning_item_id_policy"),
-        "nested_history_owned_session_item_refs": [],
-        "generated_session_item_indexes": list(range(len(history))),
+def _name_owners(context: Json, snapshot: Json) -> None:
+    """Give the owners of new records the identity that tells agents of one name apart."""
+    step = snapshot.get("current_step") or {}
+    identities: dict[str, Json] = {}
+    for entry in step.get("data", {}).get("interruptions", []):
+        reference = entry.get("agent")
+        if isinstance(reference, dict) and "identity" in reference:
+            identities.setdefault(reference["name"], reference)
+    if identities and "function_tool_approvals" in context:
+        known = snapshot["context"].get("function_tool_approvals", [])
+        context["function_tool_approvals"] = [
+            entry
+            if entry in known or entry["agent"]["name"] not in identities
+            else {**entry, "agent": identities[entry["agent"]["name"]]}
+            for entry in context["function_tool_approvals"]
+        ]
+
+
+def _bind_calls(context: Json, taken: list[Json], calls: Calls) -> None:
+    """The SDK binds a call id when it is decided, and ignores a decision about an unbound one."""
+    bound = context.get("tool_invocations") or {}
+    decided = {decision.get("call_id") for decision in taken}
+    missing = {
+        identifier: call
+        for identifier, call in calls.by_id.items()
+        if identifier in decided and identifier not in bound
     }
-    if owned is not None:
-        snapshot["current_response_generated_item_ownership"] = owned
-    snapshot["generated_items"] = history
-    snapshot["session_items"] = history
-    snapshot["current_step"] = _step(body["status"], pending)
-    snapshot["last_model_response"] = responses[-1] if responses else None
-    snapshot["last_processed_response"] = (
-        None
-        if body["response"] is None
-        else response.to_python(body, lambda inner: _run(inner, runs, assigned), pending)
-    )
-    snapshot["current_turn_persisted_item_count"] = body["session"]["persisted_items"]
-    snapshot["trace"] = _trace(body.get("trace"))
-    return snapshot
+    if missing:
+        fresh = ledger.entries(Calls(missing, calls.answered), lambda _: False)
+        context["tool_invocations"] = {**bound, **fresh}
 
 
-def _history(body: Json, pending: list[Json]) -> tuple[list[Json], Json | None]:
-    """The history with the placeholders of this run's own approvals, and who owns its tail."""
-    history = [items.to_python(entry) for entry in body["items"]]
-    inner = {
-        wire.call_id(entry["item"])
-        for nested in _nested(body).values()
-        for entry in nested["interruptions"]
-    }
-    own = [entry for entry in pending if wire.call_id(entry["raw_item"]) not in inner]
-    processed = body["response"]
-    if processed is None or "items" in processed:
-        return [*history, *own], None
-    end = processed["start"] + processed["count"]
-    while end < len(history) and _comes_before_approvals(history[end]):
-        end += 1
-    history[end:end] = own
-    if not own or len(own) != len(pending) or not processed["count"]:
-        return history, None
-    return history, {
-        "start": processed["start"],
-        "end": len(history),
-        "interruptions": list(range(end, end + len(own))),
-    }
-
-
-def _comes_before_approvals(entry: Json) -> bool:
-    """The SDK adds outputs of function tools before the approvals, all other outputs after."""
-    return bool(
-        entry["type"] == "tool_call_output_item"
-        and entry["raw_item"].get("type") == "function_call_output"
-    )
-
-
-def _context(body: Json, calls: Calls, taken: list[Json]) -> Json:
-    kind = body["context_type"]
-    original, serialized, requires, omitted = _CONTEXT_META[kind]
-    running = _nested(body)
-
-    def is_running(call: Call) -> bool:
-        return call.id in running
-
-    context: Json = {
-        "usage": usage.to_python(body["usage"]),
-        "approvals": {},
-        "tool_invocations": ledger.entries(calls, is_running),
-        "context": {} if kind == "omitted" else body["context"],
-        "context_meta": {
-            "original_type": original,
-            "serialized_via": serialized,
-            "requires_deserializer": requires,
-            "omitted": omitted,
-        },
-    }
-    if "tool_input" in body:
-        context["tool_input"] = body["tool_input"]
-    approvals.record(context, taken, calls)
-    return context
-
-
-def _model_response(entry: Json) -> Json:
-    return {
-        "usage": usage.to_python(entry["usage"]),
-        "output": [wire.to_python(item) for item in entry["output"]],
-        "response_id": entry.get("response_id"),
-        "request_id": entry.get("request_id"),
-    }
-
-
-def _step(status: str, pending: list[Json]) -> Json | None:
-    if status == "run_again":
-        return {"type": "next_step_run_again"}
-    if status != "interrupted":
-        return None
-    return {
-        "type": "next_step_interruption",
-        "data": {
-            "interruptions": pending,
-            "response_accepted": False,
-            "llm_end_hooks_started": True,
-        },
-    }
-
-
-def _trace(trace: Json | None) -> Json | None:
-    return None if trace is None else {"object": "trace", **trace}
+def _lossy(portable: Mapping[str, Any]) -> Iterator[str]:
+    """What of the document Python has no place for."""
+    if portable["context_type"] == "typed":
+        yield "/context"
+    for language, foreign in portable.get("residue", {}).items():
+        if foreign["patch"]:
+            yield f"/residue/{language}"

@@ -11,9 +11,9 @@ from typing import Any
 from timestep.state import (
     decisions,
     document,
+    generate,
     guardrails,
     items,
-    native,
     residue,
     response,
     snapshot,
@@ -57,7 +57,7 @@ def to_portable(snapshot_json: Mapping[str, Any]) -> Converted:
 
 def difference(facts: Json, kept: Json) -> list[residue.Operation]:
     """The patch from the snapshot the core gives to the real one."""
-    generated = native.generate(facts)
+    generated = generate.generate(facts)
     patch = residue.diff(generated, kept)
     if not residue.same(residue.apply(generated, patch), kept):
         return [{"op": "replace", "path": "", "value": kept}]
@@ -282,7 +282,7 @@ def _settings(source: Json) -> Json:
         name = trace.get("workflow_name")
         settings["trace"] = {
             "id": trace["id"],
-            "workflow_name": name if isinstance(name, str) else native.WORKFLOW_NAME,
+            "workflow_name": name if isinstance(name, str) else generate.WORKFLOW_NAME,
         }
         if isinstance(trace.get("group_id"), str):
             settings["trace"]["group_id"] = trace["group_id"]
@@ -334,9 +334,7 @@ def _rejected(own: list[Json], calls: Calls) -> frozenset[str]:
     return frozenset(covered | {key for key, value in exact.items() if value == "reject"})
 
 
-def _status(
-    source: Json, body: Json, answered: frozenset[str], at: str, notes: Notes
-) -> str:
+def _status(source: Json, body: Json, answered: frozenset[str], at: str, notes: Notes) -> str:
     step = _step(source)
     if step == "next_step_interruption":
         return "interrupted"

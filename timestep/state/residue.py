@@ -41,11 +41,7 @@ def apply(value: Any, patch: list[Operation]) -> Any:
 def same(left: Any, right: Any) -> bool:
     """Whether two JSON values are equal, telling true from 1."""
     if type(left) is not type(right):
-        return (
-            left == right
-            and not isinstance(left, bool)
-            and not isinstance(right, bool)
-        )
+        return left == right and not isinstance(left, bool) and not isinstance(right, bool)
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(
             item is right[key] or same(item, right[key]) for key, item in left.items()
@@ -61,7 +57,7 @@ def _diff(old: Any, new: Any, path: str, operations: list[Operation]) -> None:
     if isinstance(old, dict) and isinstance(new, dict):
         if old is new:
             return
-        for key, item in old.items():
+        for key in old:
             if key not in new:
                 operations.append({"op": "remove", "path": f"{path}/{_escape(key)}"})
         for key, item in new.items():

@@ -1,4 +1,4 @@
-"""The model response being processed: what of the history belongs to it, and what its calls need."""
+"""The model response being processed: its part of the history, and what its calls need."""
 
 from __future__ import annotations
 
@@ -154,9 +154,7 @@ def _place(
     if size == 0:
         return {"start": len(portable), "count": 0}
     for start in range(len(portable) - size, -1, -1):
-        if all(
-            history[indexes[start + offset]] == entry for offset, entry in enumerate(entries)
-        ):
+        if all(history[indexes[start + offset]] == entry for offset, entry in enumerate(entries)):
             return {"start": start, "count": size}
     own = [items.to_portable(entry, lookup) for entry in entries]
     return {"items": [item for item in own if item is not None]}

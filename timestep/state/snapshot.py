@@ -131,5 +131,3 @@ def _expect(value: Any, types: tuple[type, ...], at: str) -> None:
 
 def _malformed(message: str, at: str) -> DocumentError:
     return DocumentError(message, code="malformed", pointer=at)
-
-
