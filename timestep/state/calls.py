@@ -1,4 +1,4 @@
-"""The calls of a run, found in its items: who made them, with which tool, and which are answered."""
+"""The calls of a run, found in its items: who made them, with which tool, which are answered."""
 
 from __future__ import annotations
 
