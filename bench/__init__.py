@@ -1,0 +1,1 @@
+"""Measured ratios of both ports: converting, saving, importing."""

@@ -1,0 +1,167 @@
+"""`python -m bench`: the table of ratios, every one of them measured in this run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import runs
+from bench.measure import exponent, medians
+from timestep.state import dump_run_state, to_native, to_portable
+from timestep.store.text import encode
+
+TYPESCRIPT = Path(__file__).parent.parent / "typescript"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `aim` is the highest ratio aimed at; None for times."""
+
+    what: str
+    port: str
+    items: str
+    value: float
+    aim: float | None
+    unit: str = "x"
+
+
+def main() -> None:
+    """Measures and prints."""
+    os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
+    rows = [*_import_times(), *asyncio.run(_states())]
+    print(f"{'what':<44}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
+    for row in sorted(rows, key=lambda row: (row.what, row.port)):
+        aim = "" if row.aim is None else f"<= {row.aim:g}"
+        mark = "" if row.aim is None or row.value <= row.aim else "  above"
+        print(
+            f"{row.what:<44}{row.port:<12}{row.items:>6}{row.value:>10.3g} {row.unit}{aim:>9}{mark}"
+        )
+
+
+async def _states() -> list[Row]:
+    """The rows of converting and saving, for both ports and all sizes."""
+    rows: list[Row] = []
+    times: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for items in runs.SIZES:
+            _say(f"a run of {items} items in both ports")
+            state = await runs.paused(items)
+            document = Path(folder) / "python.json"
+            document.write_bytes(encode(dump_run_state(state).document))
+            other = Path(folder) / "typescript.json"
+            async with runs.model(items) as base_url:
+                typescript = await _typescript(base_url, document, other)
+            measured = {"python": _python(state, json.loads(other.read_bytes()))}
+            measured["typescript"] = typescript
+            for port, (sizes, took) in measured.items():
+                rows += _ratios(port, items, took)
+                for work, size in sizes.items():
+                    times.setdefault((port, work), []).append((size, took[work]))
+    for (port, work), points in times.items():
+        if work in _CONVERSIONS:
+            what = f"{_CONVERSIONS[work][0]}, growth exponent"
+            rows.append(Row(what, port, "", exponent(points), 1.05, " "))
+    return rows
+
+
+_CONVERSIONS = {
+    "to_portable": ("to portable / parse", "parse_native"),
+    "to_native": ("to native / parse", "parse_portable"),
+    "cross": ("the other port's to native / parse", "parse_other"),
+}
+
+
+def _ratios(port: str, items: int, took: Mapping[str, float]) -> Iterator[Row]:
+    for work, (what, parse) in _CONVERSIONS.items():
+        yield Row(what, port, str(items), took[work] / took[parse], 5)
+    added = took["save"] / took["serialise"] - 1
+    yield Row("a save adds to the SDK's serialisation", port, str(items), added, 0.25)
+
+
+def _python(state: Any, other: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """Sizes in bytes and median times in seconds of the works of the Python port."""
+    native = state.to_json()
+    document = to_portable(native).document
+    texts = {
+        "native": state.to_string(),
+        "portable": encode(document).decode(),
+        "other": encode(other).decode(),
+    }
+    took = medians(
+        {
+            "parse_native": lambda: json.loads(texts["native"]),
+            "parse_portable": lambda: json.loads(texts["portable"]),
+            "parse_other": lambda: json.loads(texts["other"]),
+            "to_portable": lambda: to_portable(native),
+            "to_native": lambda: to_native(document),
+            "cross": lambda: to_native(other),
+            "serialise": lambda: state.to_string().encode(),
+            "save": lambda: encode(dump_run_state(state).document),
+        }
+    )
+    sizes = {
+        "to_portable": len(texts["native"]),
+        "to_native": len(texts["portable"]),
+        "cross": len(texts["other"]),
+    }
+    return {key: float(size) for key, size in sizes.items()}, took
+
+
+async def _typescript(
+    base_url: str, other: Path, output: Path
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The same of the TypeScript port, which also writes its document to `output`."""
+    process = await asyncio.create_subprocess_exec(
+        *("node", "--expose-gc", "bench/state.mjs", base_url, str(other), str(output)),
+        cwd=TYPESCRIPT,
+        stdout=subprocess.PIPE,
+    )
+    stdout, _ = await process.communicate()
+    if process.returncode:
+        sys.exit("the TypeScript port could not be measured")
+    measured = json.loads(stdout)
+    return measured["sizes"], measured["times"]
+
+
+def _import_times() -> Iterator[Row]:
+    """Import time of each package against that of its SDK, both without the bare interpreter."""
+    python = [sys.executable, "-c"]
+    node = ["node", "--input-type=module", "-e"]
+    commands = {
+        ("python", "nothing"): [*python, "pass"],
+        ("python", "port"): [*python, "import timestep"],
+        ("python", "sdk"): [*python, "import agents"],
+        ("typescript", "nothing"): [*node, "0"],
+        ("typescript", "port"): [*node, "await import('@timestep-ai/timestep')"],
+        ("typescript", "sdk"): [*node, "await import('@openai/agents')"],
+    }
+    _say("imports")
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in commands}
+    for _ in range(9):
+        for key, command in commands.items():
+            started = time.perf_counter()
+            subprocess.run(command, check=True, cwd=TYPESCRIPT)
+            times[key].append(time.perf_counter() - started)
+    took = {key: statistics.median(each) for key, each in times.items()}
+    for port in ("python", "typescript"):
+        nothing = took[port, "nothing"]
+        ratio = max(0.0, took[port, "port"] - nothing) / (took[port, "sdk"] - nothing)
+        yield Row("import / import of the SDK", port, "", ratio, 0.05)
+
+
+def _say(what: str) -> None:
+    print(f"measuring {what} ...", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

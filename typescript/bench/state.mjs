@@ -1,0 +1,75 @@
+// Measures the TypeScript port for `python -m bench`: node bench/state.mjs BASE_URL OTHER OUTPUT.
+// Prints sizes in bytes and median times in seconds as JSON; writes its own document to OUTPUT.
+import { readFile, writeFile } from 'node:fs/promises';
+import { Agent, OpenAIProvider, setTracingDisabled, tool } from '@openai/agents';
+import { z } from 'zod';
+import { runAgent } from '../dist/run.js';
+import { dumpRunState, toNative, toPortable } from '../dist/state/index.js';
+import { encode } from '../dist/store/text.js';
+
+setTracingDisabled(true);
+
+function bench(needsApproval, name, answer) {
+  return tool({
+    name,
+    description: name,
+    parameters: z.object({ number: z.number(), note: z.string() }),
+    needsApproval,
+    execute: answer,
+  });
+}
+
+/** Medians of works that are taken in turns; at least five rounds, more for 1.5 seconds. */
+function medians(works) {
+  const times = Object.fromEntries(Object.keys(works).map((name) => [name, []]));
+  for (const work of Object.values(works)) work();
+  const end = performance.now() + 1500;
+  while (performance.now() < end || Object.values(times)[0].length < 5) {
+    for (const [name, work] of Object.entries(works)) {
+      globalThis.gc();
+      const started = performance.now();
+      work();
+      times[name].push((performance.now() - started) / 1000);
+    }
+  }
+  const median = (list) => list.sort((left, right) => left - right)[Math.floor(list.length / 2)];
+  return Object.fromEntries(Object.entries(times).map(([name, list]) => [name, median(list)]));
+}
+
+const [baseURL, otherFile, outputFile] = process.argv.slice(2);
+const agent = new Agent({
+  name: 'Bench',
+  model: 'gpt-x',
+  tools: [
+    bench(false, 'note', ({ number, note }) => `noted ${number}: ${note}`),
+    bench(true, 'ask', () => 'yes'),
+  ],
+});
+const modelProvider = new OpenAIProvider({ apiKey: 'none', baseURL });
+const { state } = await runAgent(agent, 'Go', { modelProvider, maxTurns: null });
+
+const native = state.toJSON();
+const { document } = toPortable(native);
+const other = JSON.parse(await readFile(otherFile, 'utf8'));
+await writeFile(outputFile, encode(document));
+const texts = {
+  native: JSON.stringify(native),
+  portable: encode(document),
+  other: encode(other),
+};
+const times = medians({
+  parse_native: () => JSON.parse(texts.native),
+  parse_portable: () => JSON.parse(texts.portable),
+  parse_other: () => JSON.parse(texts.other),
+  to_portable: () => toPortable(native),
+  to_native: () => toNative(document),
+  cross: () => toNative(other),
+  serialise: () => state.toString(),
+  save: () => encode(dumpRunState(state).document),
+});
+const sizes = {
+  to_portable: texts.native.length,
+  to_native: texts.portable.length,
+  cross: texts.other.length,
+};
+process.stdout.write(JSON.stringify({ sizes, times }));
