@@ -187,10 +187,12 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     path = tmp_path / "one.json"
     contents = [bytes([65 + number]) * 300_000 for number in range(4)]
     file.replace(path, contents[0])
-    writers = [
-        threading.Thread(target=lambda data=data: [file.replace(path, data) for _ in range(10)])
-        for data in contents
-    ]
+
+    def write(data: bytes) -> None:
+        for _ in range(10):
+            file.replace(path, data)
+
+    writers = [threading.Thread(target=write, args=(data,)) for data in contents]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):
