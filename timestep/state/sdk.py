@@ -129,6 +129,14 @@ def dump_run_state(state: RunState[Any]) -> Converted:
     return converted
 
 
+def set_max_turns(state: RunState[Any], max_turns: int | None) -> None:
+    """Give a run state another turn limit; None is no limit.
+
+    The SDK has no public way: a resumed run takes the limit from its state alone.
+    """
+    state._max_turns = max_turns
+
+
 def self_check(state: RunState[Any], snapshot: Json) -> None:
     """Compare what the SDK restored with what was written, nested runs included.
 
