@@ -9,4 +9,4 @@ import pytest
 
 if __name__ == "__main__":
     ini = Path(__file__).with_name("pytest.ini")
-    sys.exit(pytest.main(["-c", str(ini), "--rootdir", str(ini.parent), *sys.argv[1:]]))
+    sys.exit(pytest.main(["-c", str(ini), "--rootdir", str(ini.parents[1]), *sys.argv[1:]]))

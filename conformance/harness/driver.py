@@ -263,10 +263,18 @@ class Driver:
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         assert process.stderr is not None
+        rest = b""
         while chunk := await process.stderr.read(65536):
-            for line in _text(chunk).splitlines():
-                self._heard.append(line)
-                self._transcript.add(self.port.name, "err", line)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                self._hear(line)
+        if rest:
+            self._hear(rest)
+
+    def _hear(self, line: bytes) -> None:
+        text = _text(line)
+        self._heard.append(text)
+        self._transcript.add(self.port.name, "err", text)
 
 
 def _text(data: bytes) -> str:

@@ -1,6 +1,7 @@
 """The pytest plugin: every case file is collected, every pairing is a test.
 
-`-k`, `-x`, `--lf`, `-n` and `--junitxml` are pytest's own. Beside pytest's report this writes
+`-k`, `-x`, `--lf`, `-n` and `--junitxml` are pytest's own; `--trace` prints the transcript of every
+run, uncut, instead of starting a debugger. Beside pytest's report this writes
 `report.ndjson`, `junit.xml` and `transcript.ndjson` to the folder of `--reports`.
 """
 
@@ -26,6 +27,7 @@ from .suite import Suite
 from .transcript import show
 
 _SUITE = pytest.StashKey[Suite]()
+_TRACE = pytest.StashKey[bool]()
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +37,6 @@ class Unexpected(Exception):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
-    group.addoption("--trace", action="store_true", help="print the transcript of every run, uncut")
     group.addoption(
         "--fix", action="store_true", help="rewrite the known-failing lists from a full run"
     )
@@ -46,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TRACE], config.option.trace = config.option.trace, False
     root: Path = config.getoption("--suite")
     try:
         chosen = ports_file.load(root / "conformance" / "ports.yaml")
@@ -57,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"no such port among {', '.join(names)}")
     if config.getoption("--fix") and _filtered(config):
         raise pytest.UsageError("--fix needs the whole suite, not a filtered run")
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(root / "conformance" / "cases")]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     suffix = f"-{worker}" if worker else ""
     transcript = config.getoption("--reports") / f"transcript{suffix}.ndjson"
@@ -115,7 +119,7 @@ class CaseItem(pytest.Item):
         hello = {name: each.hello for name, each in suite.drivers.items() if each.hello}
         self.user_properties.append(("hello", hello))
         listed = any(entry.key == result.key for entry in suite.entries)
-        if self.config.getoption("--trace"):
+        if self.config.stash[_TRACE]:
             self.add_report_section("call", "transcript", show(lines, width=None))
         if result.known:
             pytest.xfail(f"known failing: {result.message.partition(chr(10))[0]}")
@@ -127,7 +131,7 @@ class CaseItem(pytest.Item):
                 if not result.check
                 else (f"{result.status} ({result.check}): {result.message}")
             )
-            text = "" if self.config.getoption("--trace") else f"\n\n{show(lines)}"
+            text = "" if self.config.stash[_TRACE] else f"\n\n{show(lines)}"
             raise Unexpected(
                 f"{self.case.id} {self.pairing.label}: {self.case.title}\n{told}{text}"
             )
