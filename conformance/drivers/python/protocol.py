@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -90,10 +91,17 @@ def error_line(request_id: Any, failure: Failure) -> bytes:
 
 
 def error_code(error: BaseException) -> str:
-    """The stable code of an error of the port; the class of any other one."""
+    """The stable code of an error of the port; for any other one its class, in the same form.
+
+    `MaxTurnsExceeded` of one SDK and `MaxTurnsExceededError` of the other are both
+    `max-turns-exceeded`.
+    """
     from timestep import TimestepError
 
-    return str(error.code) if isinstance(error, TimestepError) else type(error).__name__
+    if isinstance(error, TimestepError):
+        return str(error.code)
+    name = type(error).__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.removesuffix("Error") or name).lower()
 
 
 def as_failure(error: BaseException) -> Failure:

@@ -76,7 +76,6 @@ def _function(row: Row, ledger: Ledger) -> sdk.Tool:
         needs_approval=row.get("needs_approval", False),
         defer_loading=row.get("defer_loading", False),
         allowed_callers=row.get("allowed_callers"),
-        output_json_schema=row.get("output_schema"),
         tool_input_guardrails=[_input_guardrail(each) for each in row.get("input_guardrails", [])],
         tool_output_guardrails=[
             _output_guardrail(each) for each in row.get("output_guardrails", [])

@@ -1,35 +1,118 @@
-/** The open case. */
-import type { Row } from './json.js';
-import { Failure } from './protocol.js';
+/** The open case: its agents, its model, its session and its ledger. */
+import { isAbsolute, join } from 'node:path';
+import {
+  MemorySession,
+  type ModelProvider,
+  OpenAIProvider,
+  setTraceProcessors,
+  setTracingDisabled,
+} from '@openai/agents';
+import OpenAI from 'openai';
+import { Catalogue } from './catalogue.js';
+import { Ledger } from './effects.js';
+import { type Row, row } from './json.js';
+import type { AnyState } from './outcome.js';
+import { Failure, requiredText } from './protocol.js';
+import type { AnyAgent } from './stubs.js';
+import { inputItems, wireItems } from './wire.js';
 
-/** One case of the suite: its agents, its run and its ledger. */
+// Traces keep their ids but are sent nowhere.
+setTraceProcessors([]);
+setTracingDisabled(true);
+
+function requiredRow(args: Row, name: string): Row {
+  const value = row(args[name]);
+  if (value === undefined) {
+    throw new Failure('protocol', 'bad-request', `the argument ${name} is missing or wrong`);
+  }
+  return value;
+}
+
+function catalogueOf(graph: Row, ledger: Ledger): Catalogue {
+  try {
+    return new Catalogue(graph, ledger);
+  } catch (error) {
+    throw new Failure('protocol', 'bad-agents', `no agents can be made: ${String(error)}`);
+  }
+}
+
+/** One case of the suite. `state` is the run, once there is one. */
 export class Case {
-  static async open(_args: Row): Promise<Case> {
-    throw new Failure('unsupported', 'case.open', 'this driver only converts states');
+  state: AnyState | undefined;
+
+  private constructor(
+    readonly catalogue: Catalogue,
+    readonly ledger: Ledger,
+    readonly provider: ModelProvider,
+    readonly session: MemorySession | undefined,
+    readonly tracing: boolean,
+    readonly workdir: string,
+  ) {}
+
+  /** A case from the arguments of `case.open`. Its MCP servers are running. */
+  static async open(args: Row): Promise<Case> {
+    const ledger = new Ledger();
+    const catalogue = catalogueOf(requiredRow(args, 'agents'), ledger);
+    const model = requiredRow(args, 'model');
+    const openAIClient = new OpenAI({
+      baseURL: requiredText(model, 'base_url'),
+      apiKey: requiredText(model, 'api_key'),
+      maxRetries: 0,
+    });
+    const session = row(args.session);
+    const opened = new Case(
+      catalogue,
+      ledger,
+      new OpenAIProvider({ openAIClient, useResponses: true }),
+      session && new MemorySession({ initialItems: inputItems(session.items) }),
+      args.tracing === true,
+      requiredText(args, 'workdir'),
+    );
+    setTracingDisabled(!opened.tracing);
+    try {
+      await Promise.all(catalogue.mcpServers.map((server) => server.connect()));
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+    return opened;
   }
-  async start(_args: Row, _signal: AbortSignal): Promise<Row> {
-    return {};
+
+  /** The agent a run starts at. */
+  get agent(): AnyAgent {
+    return this.catalogue.root;
   }
-  async advance(_args: Row, _signal: AbortSignal): Promise<Row> {
-    return {};
+
+  /** The run's state. @throws Failure where there is no run yet. */
+  paused(): AnyState {
+    if (this.state === undefined) {
+      throw new Failure('protocol', 'no-run', 'the case has no run yet');
+    }
+    return this.state;
   }
-  async decide(_args: Row): Promise<Row> {
-    return {};
+
+  /** A path of the case's own folder. */
+  path(args: Row): string {
+    const path = requiredText(args, 'path');
+    return isAbsolute(path) ? path : join(this.workdir, path);
   }
-  async addInput(_args: Row): Promise<Row> {
-    return {};
-  }
-  async save(_args: Row): Promise<Row> {
-    return {};
-  }
-  async load(_args: Row): Promise<Row> {
-    return {};
-  }
+
+  /** What the session holds, as wire items. */
   async readSession(): Promise<Row> {
-    return {};
+    if (this.session === undefined) {
+      throw new Failure('protocol', 'no-session', 'the case was opened without a session');
+    }
+    return { items: wireItems(await this.session.getItems()) };
   }
-  async readEffects(): Promise<Row> {
-    return {};
+
+  /** What tools did since the case was opened. */
+  readEffects(): Row {
+    return { effects: this.ledger.entries };
   }
-  async close(): Promise<void> {}
+
+  /** Stops the MCP servers. */
+  async close(): Promise<void> {
+    setTracingDisabled(true);
+    await Promise.allSettled(this.catalogue.mcpServers.map((server) => server.close()));
+  }
 }

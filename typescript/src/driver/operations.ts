@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
-import { Case } from './case.js';
+import type { Case } from './case.js';
 import { convert } from './convert.js';
 import type { Row } from './json.js';
 import type { Handlers } from './loop.js';
@@ -81,7 +81,7 @@ export class Operations implements Handlers {
         return hello();
       case 'case.open':
         await this.close();
-        this.#case = await Case.open(args);
+        this.#case = await (await import('./case.js')).Case.open(args);
         return {};
       case 'case.close':
         await this.close();
@@ -89,17 +89,17 @@ export class Operations implements Handlers {
       case 'state.convert':
         return convert(args);
       case 'run.start':
-        return this.#opened().start(args, signal);
+        return (await import('./runs.js')).start(this.#opened(), args, signal);
       case 'run.advance':
-        return this.#opened().advance(args, signal);
+        return (await import('./runs.js')).advance(this.#opened(), args, signal);
       case 'run.decide':
-        return this.#opened().decide(args);
+        return (await import('./runs.js')).decide(this.#opened(), args);
       case 'run.input':
-        return this.#opened().addInput(args);
+        return (await import('./runs.js')).addInput(this.#opened(), args);
       case 'state.save':
-        return this.#opened().save(args);
+        return (await import('./saves.js')).save(this.#opened(), args);
       case 'state.load':
-        return this.#opened().load(args);
+        return (await import('./saves.js')).load(this.#opened(), args);
       case 'session.read':
         return this.#opened().readSession();
       case 'effects.read':

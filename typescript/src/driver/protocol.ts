@@ -82,9 +82,19 @@ function describe(error: unknown): string {
   return error instanceof Error && error.message ? error.message : String(error);
 }
 
-/** The stable code of an error of the port; the class of any other one. */
+/**
+ * The stable code of an error of the port; for any other one its class, in the same form.
+ *
+ * `MaxTurnsExceeded` of one SDK and `MaxTurnsExceededError` of the other are both
+ * `max-turns-exceeded`.
+ */
 export function errorCode(error: unknown): string {
-  return error instanceof TimestepError ? error.code : typeName(error);
+  if (error instanceof TimestepError) {
+    return error.code;
+  }
+  const name = typeName(error);
+  const stem = name.replace(/Error$/, '') || name;
+  return stem.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase();
 }
 
 /** Whether an error is one a caller is meant to see; anything else deserves a stack trace. */
