@@ -151,15 +151,13 @@ def _check_handoff(body: Json, view: AgentView, item: Json, at: str) -> None:
 
 def _check_function(view: AgentView, entry: Json, bindings: Json, at: str) -> None:
     item = entry["item"]
-    binding = bindings.get(item["call_id"])
-    if binding is not None:
-        if binding["server"] not in view.servers:
-            raise _tool_missing(view, f"MCP server {binding['server']!r}", at)
-        return
     key = calls.tool_key(entry)
-    if key is None or view.servers or "apply_patch_call" in view.kinds:
+    if key is None or tuple(ledger.key_parts(key)) in view.functions:
         return
-    if tuple(ledger.key_parts(key)) not in view.functions:
+    binding = bindings.get(item["call_id"])
+    if binding is not None and binding["server"] not in view.servers:
+        raise _tool_missing(view, f"MCP server {binding['server']!r}", at)
+    if not view.servers and "apply_patch_call" not in view.kinds:
         raise _tool_missing(view, f"function tool {item['name']!r}", at)
 
 

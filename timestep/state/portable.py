@@ -14,16 +14,22 @@ from timestep.state import (
     generate,
     guardrails,
     items,
+    ledger,
     residue,
     response,
     snapshot,
     usage,
     wire,
 )
-from timestep.state.calls import Calls
+from timestep.state.calls import Calls, lookup_key
 from timestep.state.document import Converted
 
 Json = dict[str, Any]
+
+_SHARED = frozenset(
+    {"original_input", "model_responses", "last_model_response", "generated_items", "session_items"}
+)
+"""Fields whose parts are the snapshot's own, so plain equality does not take true for 1."""
 
 _LOCAL_OUTPUTS = frozenset(wire.CALL_OF_OUTPUT) - {"mcp_approval_response"}
 
@@ -59,9 +65,12 @@ def difference(facts: Json, kept: Json) -> list[residue.Operation]:
     """The patch from the snapshot the core gives to the real one."""
     generated = generate.generate(facts)
     patch = residue.diff(generated, kept)
-    if not residue.same(residue.apply(generated, patch), kept):
-        return [{"op": "replace", "path": "", "value": kept}]
-    return patch
+    rebuilt = residue.apply(generated, patch)
+    if rebuilt == kept and all(
+        residue.same(rebuilt[key], value) for key, value in kept.items() if key not in _SHARED
+    ):
+        return patch
+    return [{"op": "replace", "path": "", "value": kept}]
 
 
 @cache
@@ -404,12 +413,27 @@ def _bind(
     current = {wire.call_id(entry["item"]) for entry in response.members(body)}
     for identifier, mark in _object(source["context"].get("tool_invocations")).items():
         mark = _object(mark)
+        if identifier not in calls.by_id and _is_filtered_handoff(identifier, mark, body):
+            continue
         lost = mark.get("executed") and not mark.get("completed") and identifier not in answered
         uncommitted = identifier in current and identifier not in calls.answered
         if identifier not in nested and (lost or (mark.get("completed") and uncommitted)):
             place = f"{at}/context/tool_invocations{document.pointer([identifier])}"
             message = f"call {identifier!r} was started and its output was never committed"
             notes.bind("call-in-flight", place, message)
+
+
+def _is_filtered_handoff(identifier: str, mark: Json, body: Json) -> bool:
+    """Whether the call is a handoff that was made and then filtered out of the history."""
+    if body["status"] != "run_again":
+        return False
+    for answer in body["responses"]:
+        for item in answer["output"]:
+            if item.get("type") == "function_call" and item["call_id"] == identifier:
+                key = lookup_key(item)
+                scope = ledger.scope_of("function_call", item, key, None, handoff=True)
+                return scope == mark.get("approval_scope")
+    return False
 
 
 def _list(value: Any) -> list[Any]:

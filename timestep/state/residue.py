@@ -21,21 +21,55 @@ def apply(value: Any, patch: list[Operation]) -> Any:
 
     Raises ``DocumentError`` (``malformed``) where an operation has no place to work on.
     """
-    root = [value]
-    owned: dict[int, Any] = {id(root): root}
+    copies = _Copies(value)
     for operation in patch:
         path = operation["path"]
-        steps = [_unescape(step) for step in path.split("/")[1:]] if path else []
+        parent, slash, step = path.rpartition("/")
         try:
-            container, key = _descend(root, steps, owned)
-            _operate(container, key, operation)
+            if not slash:
+                copies = _Copies(_new_root(path, operation))
+                continue
+            container = copies.at(parent)
+            moved = _operate(container, _key(container, step), operation)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DocumentError(
                 f"the residue does not fit: nothing to {operation['op']} at {path!r}",
                 code="malformed",
                 pointer=path,
             ) from error
-    return root[0]
+        if moved:
+            copies.forget()
+    return copies.root
+
+
+class _Copies:
+    """The containers a patch works in, each copied once from where it is shared."""
+
+    def __init__(self, value: Any) -> None:
+        self.root = value.copy() if isinstance(value, dict | list) else value
+        self._by_path: dict[str, Any] = {"": self.root}
+        self._own: dict[int, Any] = {id(self.root): self.root}
+
+    def at(self, path: str) -> Any:
+        """Our own copy of the container at a path."""
+        found = self._by_path.get(path)
+        if found is not None:
+            return found
+        parent, _, step = path.rpartition("/")
+        container = self.at(parent)
+        key = _key(container, step)
+        child = container[key]
+        if not isinstance(child, dict | list):
+            raise TypeError(path)
+        if id(child) not in self._own:
+            child = container[key] = child.copy()
+            self._own[id(child)] = child
+        self._by_path[path] = child
+        return child
+
+    def forget(self) -> None:
+        """Forget where things are, after some of them were moved or taken out."""
+        self._by_path = {"": self.root}
 
 
 def same(left: Any, right: Any) -> bool:
@@ -113,47 +147,44 @@ def _equal(old: Any, new: Any) -> bool:
     return old is new or bool(old == new)
 
 
-def _descend(root: list[Any], steps: list[str], owned: dict[int, Any]) -> tuple[Any, Any]:
-    """The container of the last step, copied on the way where it is not ours yet."""
-    container: Any = root
-    key: Any = 0
-    for step in steps:
-        child = container[key]
-        if not isinstance(child, dict | list):
-            raise TypeError(step)
-        if id(child) not in owned:
-            child = child.copy()
-            owned[id(child)] = child
-            container[key] = child
-        container = child
-        key = step if isinstance(child, dict) else _index(step, len(child))
-    return container, key
+def _new_root(path: str, operation: Operation) -> Any:
+    if path or operation["op"] == "remove":
+        raise ValueError(path)
+    return operation["value"]
 
 
-def _index(step: str, length: int) -> int:
+def _key(container: Any, step: str) -> Any:
+    if isinstance(container, dict):
+        return _unescape(step)
+    if not isinstance(container, list):
+        raise TypeError(step)
     if step == "-":
-        return length
+        return len(container)
     if not step.isascii() or not step.isdigit():
         raise ValueError(step)
     return int(step)
 
 
-def _operate(container: Any, key: Any, operation: Operation) -> None:
+def _operate(container: Any, key: Any, operation: Operation) -> bool:
+    """Do one operation; whether a container was taken out or moved by it."""
     op = operation["op"]
-    if op == "remove":
-        del container[key]
-    elif op == "replace":
-        container[key]
-        container[key] = operation["value"]
-    elif op == "add":
-        if isinstance(container, dict):
-            container[key] = operation["value"]
-        elif key <= len(container):
-            container.insert(key, operation["value"])
-        else:
+    if op == "add" and isinstance(container, list):
+        if key > len(container):
             raise IndexError(key)
+        container.insert(key, operation["value"])
+        return bool(key < len(container) - 1)
+    if op == "add":
+        before = container.get(key)
+        container[key] = operation["value"]
+    elif op == "replace":
+        before = container[key]
+        container[key] = operation["value"]
+    elif op == "remove":
+        before = container[key]
+        del container[key]
     else:
         raise ValueError(op)
+    return isinstance(before, dict | list) or (op == "remove" and isinstance(container, list))
 
 
 def _escape(step: str) -> str:
