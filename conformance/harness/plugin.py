@@ -126,17 +126,11 @@ class CaseItem(pytest.Item):
         if result.status == "n/a" and not listed:
             pytest.skip(result.message)
         if result.status != "pass":
-            told = (
-                f"{result.status}: {result.message}"
-                if not result.check
-                else (f"{result.status} ({result.check}): {result.message}")
-            )
+            check = f" ({result.check})" if result.check else ""
             text = "" if self.config.stash[_TRACE] else f"\n\n{show(lines)}"
-            raise Unexpected(
-                f"{self.case.id} {self.pairing.label}: {self.case.title}\n{told}{text}"
-            )
+            raise Unexpected(f"{result.status}{check}: {result.message}{text}")
         if listed:
-            raise Unexpected(f"{self.case.id} {self.pairing.label} passes; take it off the list")
+            raise Unexpected("passes; take it off the list of known failures")
 
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None

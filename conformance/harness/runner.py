@@ -11,7 +11,16 @@ from . import match
 from .case import Case, Leg, Pairing
 from .cassette import Request
 from .driver import Driver
-from .errors import CaseError, CassetteError, CheckFailed, DriverError, Unsupported
+from .errors import (
+    CaseError,
+    CassetteError,
+    CheckFailed,
+    DriverCrashed,
+    DriverError,
+    DriverTimeout,
+    PortError,
+    Unsupported,
+)
 from .library import Library
 from .play import Play, Trace
 from .report import Result
@@ -46,8 +55,9 @@ class Runner:
             result = result.ended("fail", check=error.check, message=str(error))
         except DriverError as error:
             where = f"{error.where}: " if error.where else ""
-            code = f"{code}: " if (code := getattr(error, "code", "")) else ""
-            tail = f"\nstderr:\n{error.stderr[-2000:]}" if error.stderr else ""
+            code = f"{error.code}: " if isinstance(error, PortError) else ""
+            crashed = isinstance(error, DriverCrashed | DriverTimeout) and error.stderr
+            tail = f"\nstderr:\n{error.stderr[-2000:]}" if crashed else ""
             result = result.ended(
                 error.status, check=error.check, message=f"{where}{code}{error}{tail}"
             )
