@@ -46,7 +46,8 @@ class _Loaded:
     baseline: Json
 
 
-_loaded: weakref.WeakKeyDictionary[Any, _Loaded] = weakref.WeakKeyDictionary()
+_loaded: dict[int, _Loaded] = {}
+"""By the id of the run state, since the SDK's run states are not hashable; gone when it is."""
 
 
 def reachable(agent: Agent[Any]) -> Iterator[Agent[Any]]:
@@ -121,7 +122,7 @@ def dump_run_state(state: RunState[Any]) -> Converted:
     """
     snapshot = state.to_json()
     converted = to_portable(snapshot)
-    loaded = _loaded.get(state)
+    loaded = _loaded.get(id(state))
     if loaded is not None and "typescript" in loaded.document.get("residue", {}):
         kept = _decided(loaded, converted.document)
         if kept is not None:
@@ -190,7 +191,8 @@ def _remember(state: RunState[Any], document: Mapping[str, Any]) -> None:
         baseline = to_portable(state.to_json()).document
     except TimestepError:
         return
-    _loaded[state] = _Loaded(dict(document), _without_decisions(baseline))
+    _loaded[id(state)] = _Loaded(dict(document), _without_decisions(baseline))
+    weakref.finalize(state, _loaded.pop, id(state), None).atexit = False
 
 
 def _decided(loaded: _Loaded, now: Json) -> Json | None:
