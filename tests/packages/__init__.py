@@ -1,0 +1,1 @@
+"""What the built packages have to do where nothing but them is installed."""
