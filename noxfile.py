@@ -100,6 +100,14 @@ def schemas(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """The conformance suite over both ports: `-- -k ts-0001 --trace` for a part of it."""
+    _python(session)
+    _typescript(session)
+    _run(session, PYTHON, "-m", "conformance", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measured ratios: converting, saving, importing."""
     _python(session)
@@ -151,7 +159,7 @@ def zod(session: nox.Session) -> None:
         _run(session, "npm", "test", "--silent")
 
 
-CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas)
+CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas, conformance)
 
 
 @nox.session
