@@ -96,7 +96,7 @@ class Port:
         return {"payload": document, "digest": digest, "lossy": []}
 
     def state_load(self, args: Json) -> Json:
-        payload = args.get("payload")
+        payload: Any = args.get("payload")
         if args["form"] == "file":
             try:
                 payload = json.loads(Path(args["path"]).read_text())
