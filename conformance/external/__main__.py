@@ -12,7 +12,7 @@ from pathlib import Path
 
 from conformance.harness import ports
 
-from . import corpus, material
+from . import corpus, material, scenarios
 from .outcome import Outcome, table
 
 _ALLOWED = 0.02
@@ -21,7 +21,7 @@ _ALLOWED = 0.02
 def main() -> int:
     """Run the parts asked for; 1 where something is unexplained."""
     parser = argparse.ArgumentParser(prog="python -m conformance.external", description=__doc__)
-    parser.add_argument("part", nargs="*", default=["corpus"])
+    parser.add_argument("part", nargs="?", choices=("corpus", "scenarios", "all"), default="all")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each N-th row only")
     parser.add_argument("--corpus", action="append", choices=material.CORPORA)
     parser.add_argument("--lanes", type=int, default=2, help="rows at a time")
@@ -31,27 +31,47 @@ def main() -> int:
     if folder is None:
         print("not run: no external corpus")
         return 0
-    names = tuple(options.corpus or material.CORPORA)
-    outcomes = asyncio.run(
-        corpus.run(
-            folder,
-            names,
-            {port.language: port for port in ports.load()},
-            lanes=options.lanes,
-            every=options.every,
-            progress=_progress,
+    by_language = {port.language: port for port in ports.load()}
+    failed = False
+    if options.part in ("scenarios", "all"):
+        failed |= _scenarios(asyncio.run(scenarios.run(folder, by_language)))
+    if options.part in ("corpus", "all"):
+        names = tuple(options.corpus or material.CORPORA)
+        outcomes = asyncio.run(
+            corpus.run(
+                folder,
+                names,
+                by_language,
+                lanes=options.lanes,
+                every=options.every,
+                progress=_progress,
+            )
         )
+        if options.report:
+            _write(options.report, outcomes)
+        failed |= _corpus(outcomes, names, partial=options.every > 1)
+    return 1 if failed else 0
+
+
+def _scenarios(results: list[tuple[scenarios.Scenario, str | None]]) -> bool:
+    """Print what became of the scenarios; whether one failed."""
+    bad = [(scenario, problem) for scenario, problem in results if problem]
+    refused = [scenario for scenario, problem in results if scenario.refusal and not problem]
+    print(
+        f"scenarios: {len(results) - len(bad) - len(refused)} resumed with equal requests, "
+        f"{len(refused)} refused as they have to be, {len(bad)} failed"
     )
-    if options.report:
-        _write(options.report, outcomes)
-    return _judge(outcomes, names, partial=options.every > 1)
+    for scenario, problem in bad:
+        print(f"    {scenario.title}: {problem}")
+    return bool(bad) or not results
 
 
 def _progress(row: str, done: int, seconds: float) -> None:
     print(f"{done} rows in {seconds:.0f} s, at {row}", flush=True)
 
 
-def _judge(outcomes: list[Outcome], names: Iterable[str], *, partial: bool) -> int:
+def _corpus(outcomes: list[Outcome], names: Iterable[str], *, partial: bool) -> bool:
+    """Print what became of the snapshots; whether too many are unexplained."""
     failed = False
     for name in names:
         part = [each for each in outcomes if each.row.id.startswith(f"{name}/")]
@@ -63,7 +83,7 @@ def _judge(outcomes: list[Outcome], names: Iterable[str], *, partial: bool) -> i
         failed |= not part or len(bad) > _ALLOWED * len(part)
     bad_total = sum(1 for each in outcomes if each.unexplained)
     print(f"\n{len(outcomes) - bad_total} passed, {bad_total} failed")
-    return 1 if failed else 0
+    return failed
 
 
 def _write(path: Path, outcomes: Iterable[Outcome]) -> None:

@@ -67,6 +67,7 @@ def _tool_schemas(body: Json) -> None:
     for tool in body.get("tools") or ():
         for each in tool.get("tools") or [tool]:
             _strip_schema(each.get("parameters"))
+    _strip_schema((body.get("text") or {}).get("format", {}).get("schema"))
 
 
 def _strip_schema(schema: Any) -> None:
@@ -138,7 +139,7 @@ RULES = (
     Rule(
         "tool-schema-annotations",
         "ports",
-        "Schemas of tools have titles in Python and $schema in TypeScript.",
+        "Schemas of tools and outputs have titles in Python and $schema in TypeScript.",
         _tool_schemas,
     ),
     Rule(
