@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import schemas
 from .errors import CassetteError
 
 _NOT_PLAYED = frozenset(
@@ -166,14 +167,10 @@ def canonical(value: Any) -> str:
 
 def parse(name: str, data: Any) -> Cassette:
     """A cassette from the parsed YAML of its file. Raises CassetteError."""
-    if not isinstance(data, Mapping) or data.get("version") != 1:
-        raise CassetteError(f"{name}: no cassette of version 1")
-    recorded = data.get("recorded")
-    if not isinstance(recorded, Mapping) or set(recorded) != {"from", "at", "by"}:
-        raise CassetteError(f"{name}: recorded: {{from, at, by}} is missing")
-    if recorded["from"] not in ("openai", "ollama", "scripted"):
-        raise CassetteError(f"{name}: recorded.from is openai, ollama or scripted")
-    provenance = Provenance(recorded["from"], str(recorded["at"]), str(recorded["by"]))
+    if wrong := schemas.problem("cassette", data):
+        raise CassetteError(f"{name}: {wrong}")
+    recorded = data["recorded"]
+    provenance = Provenance(recorded["from"], recorded["at"], recorded["by"])
     interactions = tuple(
         _interaction(name, number, each) for number, each in enumerate(data["interactions"], 1)
     )
@@ -197,36 +194,33 @@ def lint(name: str, text: str, data: Any) -> list[str]:
 
 
 def _interaction(name: str, number: int, each: Mapping[str, Any]) -> Interaction:
-    try:
-        request, response = each["request"], each["response"]
-        body = request.get("body")
-        text = response["body"]["string"]
-        data = text.encode() if isinstance(text, str) else bytes(text)
-        chunks = tuple(response["body"].get("chunks") or ())
-        headers = tuple(
-            (key.lower(), str(value))
-            for key, values in (response.get("headers") or {}).items()
-            for value in (values if isinstance(values, list) else [values])
-            if key.lower() not in _NOT_PLAYED
-        )
-        found = Interaction(
-            turn=each.get("turn", number),
-            method=request["method"],
-            path=_path(request["uri"]),
-            body=json.loads(body) if isinstance(body, str | bytes) and body else None,
-            contains=tuple(each.get("contains") or ()),
-            status=response["status"]["code"],
-            headers=headers,
-            data=data,
-            chunks=chunks,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CassetteError(f"{name}: interaction {number}: {error!r}") from error
+    request, response = each["request"], each["response"]
+    data = response["body"]["string"].encode()
+    chunks = tuple(response["body"].get("chunks") or ())
     if chunks and sum(chunks) != len(data):
         raise CassetteError(
             f"{name}: interaction {number}: chunks add up to {sum(chunks)} of {len(data)} bytes"
         )
-    return found
+    try:
+        body = json.loads(request["body"]) if request["body"] else None
+    except ValueError as error:
+        raise CassetteError(f"{name}: interaction {number}: the request is no JSON") from error
+    return Interaction(
+        turn=each.get("turn", number),
+        method=request["method"],
+        path=_path(request["uri"]),
+        body=body,
+        contains=tuple(each.get("contains", ())),
+        status=response["status"]["code"],
+        headers=tuple(
+            (key.lower(), value)
+            for key, values in response["headers"].items()
+            for value in values
+            if key.lower() not in _NOT_PLAYED
+        ),
+        data=data,
+        chunks=chunks,
+    )
 
 
 def _path(uri: str) -> str:
