@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from timestep.errors import DocumentError
 from timestep.state.canonical import canonical, utf16
@@ -75,6 +74,8 @@ def validate(document: Any) -> None:
             code="newer-version",
             pointer="/version",
         )
+    if not _is_finite(document):
+        raise DocumentError("NaN and Infinity are no JSON", code="malformed", pointer="")
     try:
         error = next(iter(_validator().iter_errors(document)), None)
     except ValueError as problem:
@@ -147,17 +148,16 @@ def _shorten(message: str) -> str:
     return message if len(message) <= 300 else f"{message[:200]} ... {message[-80:]}"
 
 
-def is_finite_json(value: Any) -> bool:
-    """Whether a value holds no NaN or Infinity."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(is_finite_json(item) for item in value.values())
-    if isinstance(value, list):
-        return all(is_finite_json(item) for item in value)
+def _is_finite(value: Json) -> bool:
+    """Whether a value holds no NaN or Infinity, which the validator lets pass."""
+    stack: list[Any] = [value]
+    while stack:
+        container = stack.pop()
+        for item in container.values() if type(container) is dict else container:
+            kind = type(item)
+            if kind is float:
+                if item - item != 0:
+                    return False
+            elif kind is dict or kind is list:
+                stack.append(item)
     return True
-
-
-def as_object(value: Any) -> Json:
-    """The value as an object, an empty one where it is something else."""
-    return cast("Json", value) if isinstance(value, dict) else {}

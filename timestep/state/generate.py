@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from timestep.state import decisions as approvals
@@ -23,13 +25,14 @@ _CONTEXT_META: Final = {
 }
 
 
-def generate(facts: Json) -> Json:
+def generate(facts: Json, known: Mapping[int, Calls] = MappingProxyType({})) -> Json:
     """The whole snapshot of a document's core, in the SDK's key order.
 
     Containers are new, wire items are shared with the document. What the core does not hold
-    (descriptions and schemas of tools, where a tool comes from) is left out.
+    (descriptions and schemas of tools, where a tool comes from) is left out. ``known`` are calls
+    found before, by the identity of their run.
     """
-    runs = runs_of(facts)
+    runs = runs_of(facts, known)
     assigned = assign(facts["decisions"], runs)
     return _run(facts, {id(run.body): run for run in runs}, assigned)
 
@@ -43,12 +46,12 @@ class Run:
     agents: frozenset[str]
 
 
-def runs_of(body: Json) -> list[Run]:
+def runs_of(body: Json, known: Mapping[int, Calls] = MappingProxyType({})) -> list[Run]:
     """The run and those nested in it, the outermost first."""
     agents = {entry["agent"] for entry in body["items"]} | {body["current_agent"]}
-    found = [Run(body, Calls.of(body), frozenset(agents))]
+    found = [Run(body, known.get(id(body)) or Calls.of(body), frozenset(agents))]
     for nested in nested_runs(body).values():
-        found += runs_of(nested)
+        found += runs_of(nested, known)
     return found
 
 

@@ -42,15 +42,10 @@ _REQUIRED: Final = {
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
-def scope(call: Call) -> str | None:
-    """Hash of what an approval of this call's tool covers, ``None`` where the SDK has none."""
-    return scope_of(call.type, call.item, call.key, call.name, handoff=call.handoff)
-
-
 def scope_of(
     kind: str, item: Json, key: Json | None, name: str | None, *, handoff: bool = False
 ) -> str | None:
-    """``scope`` of a call given by its parts."""
+    """Hash of what an approval of a call's tool covers, ``None`` where the SDK has none."""
     payload: Json = {"type": kind}
     if handoff:
         payload["invocation_role"] = "handoff"
@@ -94,9 +89,10 @@ def fingerprint(call: Call, approval_scope: str) -> str | None:
 def entries(calls: Calls, running: Callable[[Call], bool]) -> Json:
     """The ledger of a run; ``running`` tells calls whose nested run has not ended."""
     ledger: Json = {}
+    scopes: dict[Any, str | None] = {}
     for call in calls.by_id.values():
         completed = call.id in calls.answered
-        approval_scope = scope(call)
+        approval_scope = _scope(call, scopes)
         if approval_scope is None:
             continue
         mark = fingerprint(call, approval_scope)
@@ -110,6 +106,22 @@ def entries(calls: Calls, running: Callable[[Call], bool]) -> Json:
             "completed": completed,
         }
     return ledger
+
+
+def scope(call: Call) -> str | None:
+    """``scope_of`` a call."""
+    return scope_of(call.type, call.item, call.key, call.name, handoff=call.handoff)
+
+
+def _scope(call: Call, known: dict[Any, str | None]) -> str | None:
+    """``scope`` of a call, computed once for each tool."""
+    if call.type == "mcp_approval_request":
+        return scope(call)
+    key = None if call.key is None else tuple(key_parts(call.key))
+    tool = (call.type, key, call.name, call.handoff)
+    if tool not in known:
+        known[tool] = scope(call)
+    return known[tool]
 
 
 def _hash(payload: Json) -> str | None:

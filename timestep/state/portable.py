@@ -27,9 +27,16 @@ from timestep.state.document import Converted
 Json = dict[str, Any]
 
 _SHARED = frozenset(
-    {"original_input", "model_responses", "last_model_response", "generated_items", "session_items"}
+    {
+        "original_input",
+        "model_responses",
+        "last_model_response",
+        "generated_items",
+        "session_items",
+        "last_processed_response",
+    }
 )
-"""Fields whose parts are the snapshot's own, so plain equality does not take true for 1."""
+"""Fields made of the snapshot's own parts, where plain equality cannot take true for 1."""
 
 _LOCAL_OUTPUTS = frozenset(wire.CALL_OF_OUTPUT) - {"mcp_approval_response"}
 
@@ -56,19 +63,22 @@ def to_portable(snapshot_json: Mapping[str, Any]) -> Converted:
     }
     if notes.cannot_cross:
         facts["cannot_cross"] = notes.cannot_cross
-    facts["residue"] = {"python": {"patch": difference(facts, kept)}}
+    known = {**notes.calls, id(facts): notes.calls[id(body)]}
+    facts["residue"] = {"python": {"patch": difference(facts, kept, known)}}
     document.validate(facts)
     return Converted(facts, tuple(lossy))
 
 
-def difference(facts: Json, kept: Json) -> list[residue.Operation]:
+def difference(facts: Json, kept: Json, known: dict[int, Calls]) -> list[residue.Operation]:
     """The patch from the snapshot the core gives to the real one."""
-    generated = generate.generate(facts)
+    generated = generate.generate(facts, known)
     patch = residue.diff(generated, kept)
-    rebuilt = residue.apply(generated, patch)
-    if rebuilt == kept and all(
-        residue.same(rebuilt[key], value) for key, value in kept.items() if key not in _SHARED
-    ):
+    exact = all(
+        generated.get(key) != value or residue.same(generated[key], value)
+        for key, value in kept.items()
+        if key not in _SHARED
+    )
+    if exact and (not residue.moves(patch) or residue.apply(generated, patch) == kept):
         return patch
     return [{"op": "replace", "path": "", "value": kept}]
 
@@ -95,9 +105,13 @@ def _version(package: str) -> str:
 
 @dataclass
 class Notes:
-    """What is found on the way that binds a run to Python, once for each reason."""
+    """What is found on the way that binds a run to Python, once for each reason.
+
+    ``calls`` are the calls of each run read so far, by the identity of the run.
+    """
 
     cannot_cross: list[Json] = field(default_factory=list)
+    calls: dict[int, Calls] = field(default_factory=dict)
 
     def bind(self, code: str, pointer: str, message: str) -> None:
         """Note a reason why the run cannot cross."""
@@ -135,7 +149,7 @@ def read_run(source: Json, at: str, notes: Notes) -> tuple[Json, list[Json]]:
     body["tool_use"] = _tool_use(source.get("tool_use_tracker"))
     body["guardrails"] = guardrails.to_portable(source)
     body.update(_settings(source))
-    calls = Calls.of(body)
+    calls = notes.calls[id(body)] = Calls.of(body)
     own = decisions.read(context, calls)
     _mark_executed(entries, own, calls, _object(context.get("tool_invocations")), context)
     answered = calls.answered | _answered_in_session(source)

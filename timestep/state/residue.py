@@ -12,8 +12,19 @@ Operation = dict[str, Any]
 def diff(old: Any, new: Any) -> list[Operation]:
     """The operations that turn ``old`` into ``new``; values are shared with ``new``."""
     operations: list[Operation] = []
-    _diff(old, new, "", operations)
+    if type(old) is type(new) and isinstance(old, dict | list):
+        _diff(old, new, "", operations)
+    elif not same(old, new):
+        operations.append({"op": "replace", "path": "", "value": new})
     return operations
+
+
+def moves(patch: list[Operation]) -> bool:
+    """Whether a patch may move entries of lists, and not only set members of objects."""
+    return any(
+        operation["op"] != "replace" and operation["path"].rpartition("/")[2].isdigit()
+        for operation in patch
+    )
 
 
 def apply(value: Any, patch: list[Operation]) -> Any:
@@ -88,27 +99,28 @@ def same(left: Any, right: Any) -> bool:
 
 
 def _diff(old: Any, new: Any, path: str, operations: list[Operation]) -> None:
+    """Add the operations between two values that are not equal."""
     if isinstance(old, dict) and isinstance(new, dict):
-        if old is new:
-            return
         for key in old:
             if key not in new:
                 operations.append({"op": "remove", "path": f"{path}/{_escape(key)}"})
         for key, item in new.items():
             if key not in old:
                 operations.append({"op": "add", "path": f"{path}/{_escape(key)}", "value": item})
-            elif not _equal(old[key], item):
-                _diff(old[key], item, f"{path}/{_escape(key)}", operations)
+                continue
+            before = old[key]
+            if before is not item and not _equal(before, item):
+                _diff(before, item, f"{path}/{_escape(key)}", operations)
     elif isinstance(old, list) and isinstance(new, list):
         _diff_lists(old, new, path, operations)
-    elif not same(old, new):
+    else:
         operations.append({"op": "replace", "path": path, "value": new})
 
 
 def _diff_lists(old: list[Any], new: list[Any], path: str, operations: list[Operation]) -> None:
     if len(old) == len(new):
         for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            if not _equal(before, after):
+            if before is not after and not _equal(before, after):
                 _diff(before, after, f"{path}/{index}", operations)
         return
     shorter = min(len(old), len(new))
@@ -142,9 +154,7 @@ def _alike(old: Any, new: Any) -> bool:
 
 def _equal(old: Any, new: Any) -> bool:
     """Equality at C speed; whoever applies the patch looks closer (``same``)."""
-    if isinstance(old, bool) or isinstance(new, bool):
-        return old is new
-    return old is new or bool(old == new)
+    return bool(old == new) and (type(old) is bool) is (type(new) is bool)
 
 
 def _new_root(path: str, operation: Operation) -> Any:

@@ -177,7 +177,7 @@ def _is_binding(binding: Any) -> bool:
         and len(binding) == 3
         and isinstance(binding[0], str)
         and isinstance(binding[1], str)
-        and (binding[2] is None or isinstance(binding[2], int))
+        and (binding[2] is None or type(binding[2]) is int)
     )
 
 

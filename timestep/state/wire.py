@@ -69,7 +69,11 @@ def is_portable(item: Any) -> bool:
     if kind is None:
         return "type" not in item and "role" in item and "content" in item
     if kind == "function_call":
-        return all(isinstance(item.get(key), str) for key in ("name", "arguments", "call_id"))
+        return (
+            isinstance(item.get("call_id"), str)
+            and isinstance(item.get("name"), str)
+            and isinstance(item.get("arguments"), str)
+        )
     if kind in _NEEDS_CALL_ID:
         return isinstance(item.get("call_id"), str)
     return isinstance(kind, str) and not (

@@ -1,0 +1,102 @@
+import copy
+import random
+from typing import Any
+
+import pytest
+
+from timestep.errors import DocumentError
+from timestep.state import residue
+
+
+def _random_json(rng: random.Random, depth: int = 0) -> Any:
+    kind = rng.randrange(8 if depth < 4 else 5)
+    if kind < 5:
+        return rng.choice([None, True, False, 0, 1, 1.5, "", "a", "a/b~c", "\u00e9"])
+    if kind == 5:
+        return [_random_json(rng, depth + 1) for _ in range(rng.randrange(5))]
+    keys = ["a", "b", "a/b", "~", "", "0", "type"]
+    return {rng.choice(keys): _random_json(rng, depth + 1) for _ in range(rng.randrange(5))}
+
+
+def _changed(rng: random.Random, value: Any) -> Any:
+    value = copy.deepcopy(value)
+    if isinstance(value, dict) and value:
+        key = rng.choice(list(value))
+        value[key] = _changed(rng, value[key])
+    elif isinstance(value, list) and value:
+        index = rng.randrange(len(value))
+        action = rng.randrange(3)
+        if action == 0:
+            value[index] = _changed(rng, value[index])
+        elif action == 1:
+            del value[index]
+        else:
+            value.insert(index, _random_json(rng))
+    else:
+        return _random_json(rng)
+    return value
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_patch_leads_from_one_value_to_the_other(seed: int) -> None:
+    rng = random.Random(seed)
+    old = _random_json(rng)
+    new = _random_json(rng) if seed % 3 == 0 else _changed(rng, old)
+    before = copy.deepcopy(old)
+    patched = residue.apply(old, residue.diff(old, new))
+    assert patched == new
+    assert residue.same(old, before)
+
+
+def test_parts_that_are_shared_are_copied_before_they_are_changed() -> None:
+    shared = {"type": "x", "n": 1}
+    old = {"a": [shared], "b": [shared]}
+    patch = [{"op": "replace", "path": "/a/0/n", "value": 2}]
+    assert residue.apply(old, patch) == {"a": [{"type": "x", "n": 2}], "b": [shared]}
+    assert shared["n"] == 1
+
+
+def test_entries_that_are_versions_of_each_other_are_patched() -> None:
+    old = [{"raw_item": {"id": index}} for index in range(3)]
+    new = [{**entry, "tool_name": "x"} for entry in old[1:]]
+    assert residue.diff(old, new) == [
+        {"op": "remove", "path": "/0"},
+        {"op": "add", "path": "/0/tool_name", "value": "x"},
+        {"op": "add", "path": "/1/tool_name", "value": "x"},
+    ]
+
+
+def test_only_add_remove_and_replace() -> None:
+    patch = residue.diff({"a": 1, "b": [1, 2]}, {"b": [1, 3, 4], "c": 5})
+    assert {operation["op"] for operation in patch} <= {"add", "remove", "replace"}
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "remove", "path": "/missing"},
+        {"op": "replace", "path": "/missing", "value": 1},
+        {"op": "add", "path": "/list/9", "value": 1},
+        {"op": "add", "path": "/list/x", "value": 1},
+        {"op": "add", "path": "/text/deeper", "value": 1},
+        {"op": "replace", "path": "/list/-1", "value": 1},
+        {"op": "move", "path": "/list/0", "from": "/text"},
+        {"op": "remove", "path": ""},
+        {"op": "add", "path": "text", "value": 1},
+    ],
+)
+def test_a_patch_that_does_not_fit_is_malformed(operation: dict[str, Any]) -> None:
+    with pytest.raises(DocumentError) as caught:
+        residue.apply({"list": [0], "text": "a"}, [operation])
+    assert caught.value.code == "malformed"
+    assert caught.value.pointer == operation["path"]
+
+
+def test_a_replaced_root() -> None:
+    assert residue.apply({"a": 1}, [{"op": "replace", "path": "", "value": [1]}]) == [1]
+
+
+def test_true_is_not_one() -> None:
+    assert not residue.same({"a": [True]}, {"a": [1]})
+    assert residue.same({"a": [1.0]}, {"a": [1]})
+    assert residue.diff({"a": True}, {"a": 1}) == [{"op": "replace", "path": "/a", "value": 1}]
