@@ -84,6 +84,10 @@ async function run(
 
 /** `run.start`: a new run of the root agent. */
 export async function start(open: Case, args: Row, signal: AbortSignal): Promise<Row> {
+  if (args.auto_previous_response_id === true) {
+    const code = 'auto_previous_response_id';
+    throw new Failure('unsupported', code, `this SDK has no ${code}`);
+  }
   const input = text(args.input) ?? inputItems(args.input);
   return run(open, input, args, signal);
 }
