@@ -1,12 +1,175 @@
-import type { Agent } from '@openai/agents';
-import { TimestepError } from '../errors.js';
-import type { Converted, PortableRunState, StateOptions } from './document.js';
+/**
+ * From the portable document to a snapshot that @openai/agents 0.20.0 loads.
+ */
+import { collectCalls, type Run } from './calls.js';
+import { canonical } from './canonical.js';
+import { checkCrossing } from './crossing.js';
+import { DecisionWriter } from './decisions.js';
+import {
+  type Converted,
+  type Decision,
+  type PortableRunState,
+  type RunItem,
+  type StateOptions,
+  validate,
+} from './document.js';
+import { generate } from './generate.js';
+import { type AnyAgent, agentTools, checkGraph, findHandoff, Graph } from './graph.js';
+import { isObj, type Obj, obj, objs, str } from './json.js';
+import { toProtocol } from './protocol/index.js';
+import { apply } from './residue.js';
+import { minorOf } from './snapshot.js';
+import { unanswered } from './status.js';
 
+/** The snapshot of a document this SDK wrote, with the decisions added since. */
+function restore(document: PortableRunState, options: StateOptions): Obj {
+  const own = document.residue?.typescript;
+  const before = own?.decisions ?? document.decisions;
+  const base = generate({ ...document, decisions: before }, { own: true });
+  let native = obj(apply(base, own?.patch ?? []));
+  const known = new Set(before.map(canonical));
+  const added = document.decisions.filter((decision) => !known.has(canonical(decision)));
+  if (added.length > 0) {
+    native = withDecisions(native, document, added);
+  }
+  return withOptions(native, options);
+}
+
+function withDecisions(native: Obj, run: Run, added: readonly Decision[]): Obj {
+  const context: Obj = { ...obj(native.context) };
+  for (const key of [
+    'approvals',
+    'hostedMcpApprovals',
+    'functionApprovals',
+    'legacyFunctionApprovals',
+    'approvalInvocations',
+  ]) {
+    if (context[key] !== undefined) {
+      context[key] = structuredClone(context[key]);
+    }
+  }
+  new DecisionWriter(context, collectCalls(run), minorOf(native)).write(added);
+  return { ...native, context };
+}
+
+/** The snapshot with what the caller vouches for, and with the caller's context. */
+function withOptions(native: Obj, options: StateOptions): Obj {
+  const changed: Obj = { ...native };
+  if (options.assumeInputGuardrailsCompleted && native.initialInputGuardrailsCompleted !== true) {
+    changed.initialInputGuardrailsCompleted = true;
+  }
+  const processed = native.lastProcessedResponse;
+  if (options.assumeNoLocalMcp && isObj(processed)) {
+    changed.lastProcessedResponse = {
+      ...processed,
+      functions: objs(processed.functions).map((call) =>
+        call.mcpToolBinding === undefined || call.mcpToolBinding === 'unknown'
+          ? { ...call, mcpToolBinding: null }
+          : call,
+      ),
+    };
+  }
+  if (isObj(options.context)) {
+    changed.context = { ...obj(native.context), context: options.context };
+  }
+  return changed;
+}
+
+/** The run with the names its pending handoffs have in the live agents, nested runs included. */
+function withLiveHandoffs<T extends Run>(run: T, graph: Graph): T {
+  const { response } = run;
+  const view = graph.agents.get(run.current_agent);
+  if (!response) {
+    return run;
+  }
+  const open = unanswered(run.items);
+  const handoffs = { ...response.handoffs };
+  const rename = (entry: RunItem): RunItem => {
+    const callId = str(entry.item.call_id) ?? '';
+    if (entry.type !== 'handoff_call_item' || !open.has(callId) || !view) {
+      return entry;
+    }
+    const known = response.handoffs?.[callId];
+    const name = known?.tool_name ?? str(entry.item.name) ?? '';
+    const live = findHandoff(view, name, known?.target_agent);
+    if (!live) {
+      return entry;
+    }
+    handoffs[callId] = { tool_name: live.toolName, target_agent: live.target };
+    return { ...entry, item: { ...entry.item, name: live.toolName } };
+  };
+  const items = run.items.map(rename);
+  const changed: Run['response'] = { ...response, handoffs };
+  if (response.items) {
+    changed.items = response.items.map(rename);
+  }
+  if (response.nested_runs) {
+    changed.nested_runs = Object.fromEntries(
+      Object.entries(response.nested_runs).map(([callId, nested]) => [
+        callId,
+        withLiveHandoffs(nested, graph),
+      ]),
+    );
+  }
+  return { ...run, items, response: changed };
+}
+
+/** Places of a document that have no place in TypeScript. */
+function lossyPlaces(document: PortableRunState): string[] {
+  const lossy: string[] = [];
+  if (document.context_type === 'typed') {
+    lossy.push('/context');
+  }
+  document.items.forEach(({ item }, index) => {
+    if (toProtocol(item).type === 'unknown') {
+      lossy.push(`/items/${index}/item`);
+    }
+  });
+  if ((document.residue?.python?.patch.length ?? 0) > 0) {
+    lossy.push('/residue/python');
+  }
+  return lossy;
+}
+
+/**
+ * The snapshot of a portable document.
+ *
+ * A document that TypeScript wrote becomes the snapshot it was made from, but for what is never
+ * kept, with the decisions another writer added. Any other is taken over: checked, and written as
+ * @openai/agents 0.20.0 writes it. With `agent` the live agents are checked too, and pending
+ * handoffs get the names they have there.
+ *
+ * @throws {DocumentError} `malformed`, `not-a-run-state`, `newer-version`, `unsafe-integer`
+ * @throws {CrossingError} where the run cannot go on in TypeScript
+ * @throws {GraphError} where the agents lack what the document names
+ */
 export function toNative(
-  _document: PortableRunState | Record<string, unknown>,
-  // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types take `any` for "whatever agent"
-  _agent?: Agent<any, any>,
-  _options: StateOptions = {},
+  document: PortableRunState | Record<string, unknown>,
+  agent?: AnyAgent,
+  options: StateOptions = {},
 ): Converted {
-  throw new TimestepError('not here yet', 'load-failed', 'load');
+  validate(document);
+  const graph = agent && new Graph(agent, agentTools.behind);
+  const checked = false;
+  if (document.residue?.typescript) {
+    if (graph) {
+      checkGraph(document, graph, false);
+    }
+    return { document: restore(document, options), lossy: [], checked };
+  }
+  checkCrossing(document, options);
+  const lossy = lossyPlaces(document);
+  let run = document;
+  if (graph) {
+    checkGraph(document, graph, true);
+    run = withLiveHandoffs(document, graph);
+  }
+  const native = generate(run, {
+    own: false,
+    ...(graph && { live: graph }),
+    onUnbound: (decisions) => {
+      lossy.push(...decisions.map((decision) => `/decisions/${run.decisions.indexOf(decision)}`));
+    },
+  });
+  return { document: withOptions(native, options), lossy, checked };
 }
