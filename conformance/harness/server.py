@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from .cassette import Cassette, Interaction, Player
+from .cassette import Cassette, Interaction, Player, Request
 
 _MISS = 400
 
@@ -31,9 +31,13 @@ class Session:
 
 @dataclass
 class CassetteServer:
-    """Serves on `port` of this machine, or a free one, between `async with` and its end."""
+    """Serves on `port` of this machine, or a free one, between `async with` and its end.
+
+    `heard` is told of every request: the session's name, and the request with its turn.
+    """
 
     port: int = 0
+    heard: Callable[[str, Request], None] | None = None
     sessions: dict[str, Session] = field(default_factory=dict)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -103,6 +107,8 @@ class CassetteServer:
         except ValueError:
             body = raw.decode(errors="replace")
         found = session.player.answer(session.sender, method, path, body)
+        if self.heard is not None:
+            self.heard(name, session.player.requests[-1])
         if isinstance(found, str):
             await _send_json(writer, _MISS, {"error": _error(found)}, ())
         else:

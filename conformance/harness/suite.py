@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 
 from . import known_failing
 from .case import Case, Pairing, lint, pairings
+from .cassette import Request
 from .driver import Driver, Limits
 from .errors import CaseError
 from .known_failing import Entry
@@ -45,7 +47,7 @@ class Suite:
         self.transcript = Transcript(transcript)
         self.drivers = {port.name: Driver(port, self.transcript, limits) for port in ports}
         self._loop = asyncio.Runner()
-        self._server = CassetteServer()
+        self._server = CassetteServer(heard=self._heard)
         self._runner: Runner | None = None
 
     @cached_property
@@ -131,6 +133,10 @@ class Suite:
         self._loop.run(self._close())
         self._loop.close()
         self.transcript.close()
+
+    def _heard(self, session: str, request: Request) -> None:
+        told = {"session": session, "turn": request.turn, "miss": request.miss}
+        self.transcript.add("model", "note", json.dumps(told))
 
     async def _run(self, case: Case, pairing: Pairing) -> Result:
         if self._runner is None:

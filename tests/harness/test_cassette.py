@@ -10,10 +10,10 @@ from typing import Any
 
 import openai
 import pytest
-import vcr.serialize
+import vcr.serialize  # type: ignore[import-untyped]
 import yaml
 from openai import AsyncOpenAI
-from vcr.serializers import yamlserializer
+from vcr.serializers import yamlserializer  # type: ignore[import-untyped]
 
 from conformance.harness import script
 from conformance.harness.cassette import Cassette, Player, lint, parse
