@@ -65,7 +65,7 @@ async def test_both_ports_show_the_model_the_same_tools(name: str, bench: Bench)
             shown[port] = {
                 "tools": [_tool(tool) for tool in body.get("tools", []) if _shared(tool)],
                 "rest": {key: body.get(key) for key in ("model", "instructions", "tool_choice")},
-                "format": body.get("text", {}).get("format"),
+                "format": {**body.get("text", {}).get("format", {}), "name": "output"},
             }
     assert shown["python"] == shown["typescript"]
 

@@ -80,7 +80,8 @@ function agentOf(described: Row): AnyAgent {
     ...(schema && {
       outputType: {
         type: 'json_schema',
-        name: 'final_output',
+        // What the SDK calls the output of a Zod type.
+        name: 'output',
         strict: true,
         schema: schema as never,
       },

@@ -32,7 +32,7 @@ import {
   readTool,
   type ToolRow,
 } from './graph.js';
-import { type Row, row, rows, text } from './json.js';
+import { type Row, row, rows } from './json.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types take `any` for "whatever agent"
 export type AnyAgent = Agent<any, any>;
@@ -152,17 +152,29 @@ function hostedTool(described: ToolRow): HostedTool {
   };
 }
 
+/** The wire items of one type in the history of a run and of the runs nested in it. */
+function historyOf(run: Row, type: string): Row[] {
+  const own = rows(run.items).filter((entry) => entry.type === type);
+  const nested = Object.values(row(row(run.response)?.nested_runs) ?? {});
+  return [
+    ...own.map((entry) => row(entry.item) ?? {}),
+    ...nested.flatMap((inner) => historyOf(row(inner) ?? {}, type)),
+  ];
+}
+
 /** The tools a client-executed search handed out, as the history of the document tells them. */
 function searched(document: Row): ClientToolSearchExecutor {
-  const outputs = rows(document.items)
-    .filter((entry) => entry.type === 'tool_search_output_item')
-    .map((entry) => ({ agent: text(entry.agent), item: row(entry.item) ?? {} }));
-  return ({ toolCall, agent }) => {
-    const call = row(toolCall) ?? {};
-    const ids = [call.callId, call.call_id, row(call.providerData)?.call_id, call.id];
-    const own = outputs.filter(({ item }) => ids.includes(item.call_id ?? item.id));
-    const nearest = own.find((output) => output.agent === agent.name) ?? own[0];
-    return (nearest ? [nearest] : outputs).flatMap(({ item }) => foundTools(rows(item.tools)));
+  const calls = historyOf(document, 'tool_search_call_item');
+  const outputs = historyOf(document, 'tool_search_output_item');
+  return ({ toolCall }) => {
+    const asked = row(toolCall) ?? {};
+    const callId = asked.callId ?? asked.call_id ?? row(asked.providerData)?.call_id ?? asked.id;
+    // Two agents may have used one call id: the outputs are in the order of the calls.
+    const same = calls.filter((call) => (call.call_id ?? call.id) === callId);
+    const place = same.findIndex((call) => call.id === asked.id);
+    const answers = outputs.filter((output) => output.call_id === callId);
+    const answer = answers[place] ?? answers[0];
+    return (answer ? [answer] : outputs).flatMap((output) => foundTools(rows(output.tools)));
   };
 }
 
