@@ -14,8 +14,7 @@ from conformance.harness.server import CassetteServer
 from timestep import run_agent
 
 SIZES = (20, 200, 2000)
-_CALLS = 4  # calls in one response; each has an output, and a reasoning item comes before them
-_PER_TURN = 2 * _CALLS + 2
+_MOST_TURNS = 20  # the SDKs' own time for a run grows faster than its turns
 
 
 def turns(items: int) -> list[Any]:
@@ -31,14 +30,16 @@ def turns(items: int) -> list[Any]:
             "arguments": arguments,
         }
 
+    # A turn is a reasoning item, a message, and calls with an output each.
+    calls = max(4, items // _MOST_TURNS // 2 - 1)
     said: list[Any] = []
-    for turn in range(max(1, round(items / _PER_TURN))):
-        first = turn * _CALLS
+    for turn in range(round(items / (2 * calls + 2))):
+        first = turn * calls
         said.append(
             [
-                {"type": "reasoning", "summary": f"Step {turn} asks for {_CALLS} things."},
+                {"type": "reasoning", "summary": f"Step {turn} asks for {calls} things."},
                 {"type": "message", "text": f"Now for the numbers from {first} on."},
-                *(call(first + index, "note") for index in range(_CALLS)),
+                *(call(first + index, "note") for index in range(calls)),
             ]
         )
     said.append([call(1_000_000, "ask")])

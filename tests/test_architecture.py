@@ -78,8 +78,8 @@ def test_dependencies_of_the_typescript_port_point_one_way(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SUITE, ids=name)
-def test_only_drivers_of_the_suite_import_a_port(path: Path) -> None:
-    if name(path).startswith("conformance/drivers/"):
+def test_only_drivers_and_the_makers_of_fixtures_import_a_port_or_an_sdk(path: Path) -> None:
+    if name(path).startswith(("conformance/drivers/", "conformance/fixtures/")):
         return
     ports = [module for module in imported(path) if module.split(".")[0] in ("timestep", "agents")]
     assert ports == []
