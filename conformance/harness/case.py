@@ -24,13 +24,16 @@ _MODAL = re.compile(
 
 @dataclass(frozen=True)
 class Leg:
-    """One driver operation by the port of a role."""
+    """One driver operation by the port of a role.
+
+    `fixture` is a file, or a file for each language.
+    """
 
     do: str
     role: str
     args: Json
     name: str | None = None
-    fixture: str | None = None
+    fixture: str | Json | None = None
     patch: tuple[Json, ...] = ()
     expect: Json | None = None
 
@@ -121,7 +124,7 @@ class Case:
     @property
     def crosses(self) -> bool:
         """Whether the run ever moves between ports."""
-        return any(isinstance(leg, Cross) for leg in self.legs)
+        return len(self.roles) > 1
 
 
 @dataclass(frozen=True)
@@ -271,7 +274,8 @@ def _why_not(case: Case, pairs: tuple[tuple[str, Port], ...]) -> str | None:
 
 def _problems(case: Case) -> Iterable[str]:
     """What the schema cannot see."""
-    first = case.legs[0]
+    runs = [leg for leg in case.legs if not _converts(leg)]
+    first = runs[0] if runs else case.legs[0]
     active = first.role if isinstance(first, Leg) else first.source
     named: set[str] = set()
     for number, leg in enumerate(case.legs, 1):
@@ -285,7 +289,7 @@ def _problems(case: Case) -> Iterable[str]:
                 yield f"{where}: text takes the place of a file, so the form is file"
             active = leg.target
             continue
-        if leg.role != active:
+        if leg.role != active and not _converts(leg):
             yield f"{where}: is for {leg.role}, but {active} has the run; cross first"
         payload = leg.args.get("payload")
         if isinstance(payload, str) and payload.startswith("$") and payload[1:] not in named:
@@ -297,9 +301,9 @@ def _problems(case: Case) -> Iterable[str]:
             yield f"{where}: {leg.do}: {wrong}"
         if leg.name:
             named.add(leg.name)
-        if leg.do != "state.convert" and case.agents is None:
+        if not _converts(leg) and case.agents is None:
             yield f"{where}: {leg.do} needs agents"
-    if case.crosses and case.agents is None:
+    if case.agents is None and any(isinstance(leg, Cross) for leg in case.legs):
         yield "a crossing needs agents"
     if case.negative:
         last = case.legs[-1]
@@ -310,11 +314,17 @@ def _problems(case: Case) -> Iterable[str]:
         yield "expects nothing"
 
 
+def _converts(leg: Leg | Cross) -> bool:
+    """Whether a leg is about a document only: it needs no agents, and any role can do it."""
+    return isinstance(leg, Leg) and leg.do == "state.convert"
+
+
 def _asserts(case: Case) -> bool:
     expect = case.expect
+    compared = case.crosses and not all(map(_converts, case.legs))
     return (
         any((expect.outcome, expect.effects is not None, expect.session, expect.count))
-        or (case.crosses and expect.compare != "not-compared")
+        or (compared and expect.compare != "not-compared")
         or any(
             leg.expect if isinstance(leg, Leg) else (leg.document or leg.load or leg.digest)
             for leg in case.legs

@@ -108,10 +108,10 @@ def fixed(text: str, results: Iterable[Result], port: str) -> str:
     until a person has filled them in.
     """
     by_key = {each.key: each for each in results}
-    blocks = re.split(r"(?m)^(?=- )", text)
-    kept = [blocks[0]] if not blocks[0].startswith("- ") else []
+    head, blocks = _blocks(text)
+    kept = [head]
     listed: set[tuple[str, str]] = set()
-    for block in blocks[len(kept) :]:
+    for block in blocks:
         key = (_value(block, "case"), _value(block, "pairing"))
         listed.add(key)
         result = by_key.get(key)
@@ -125,6 +125,22 @@ def fixed(text: str, results: Iterable[Result], port: str) -> str:
         if new and result.pairing.split("->")[-1] == port:
             kept.append(_block(result))
     return "".join(kept)
+
+
+def _blocks(text: str) -> tuple[str, list[str]]:
+    """The comments a list begins with, and its entries, each with the comments above it."""
+    head, blocks, comment = "", [], ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith("- "):
+            blocks.append(comment + line)
+            comment = ""
+        elif not blocks:
+            head += line
+        elif line.startswith((" ", "\t")):
+            blocks[-1] += line
+        else:
+            comment += line
+    return head, blocks
 
 
 def _block(result: Result) -> str:

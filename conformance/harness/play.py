@@ -56,6 +56,7 @@ class Play:
         self._crossing = crossing
         self._open: Driver | None = None
         self._named: dict[str, Json] = {}
+        self._acting: list[str] = []
 
     async def run(self) -> Trace:
         """Raises CheckFailed, DriverError or CaseError."""
@@ -123,10 +124,12 @@ class Play:
         return await driver.call(op, args, required=self.case.requires)
 
     async def _leg(self, leg: Leg, where: str, *, last: bool) -> None:
-        driver = await self._enter(leg.role)
+        # A conversion needs no open case, and leaves the one that is open as it is.
+        converts = leg.do == "state.convert"
+        driver = self._drivers[leg.role] if converts else await self._enter(leg.role)
         where = f"{where} ({leg.do} by {driver.port.name})"
         args = self._arguments(leg, driver)
-        refusal = last and self._refused(leg.do, foreign=False)
+        refusal = last and self._refused(leg.do, foreign=self._is_foreign(leg.role))
         try:
             reply = await self._call(driver, leg.do, args)
         except PortError as error:
@@ -211,12 +214,22 @@ class Play:
             args["path"] = str(self._workdir / args["path"])
         payload = args.get("payload")
         if leg.fixture is not None:
-            payload = self._library.fixture(leg.fixture.format(language=driver.port.language))
+            language = driver.port.language
+            named = leg.fixture
+            name = named if isinstance(named, str) else str(named[language])
+            payload = self._library.fixture(name.format(language=language))
         elif isinstance(payload, str) and payload.startswith("$"):
             payload = self._named[payload[1:]].get("payload")
         if payload is not None or "payload" in args:
             args["payload"] = document.patched(payload, leg.patch)
         return args
+
+    def _is_foreign(self, role: str) -> bool:
+        """Whether the last other role to act has a port of another language."""
+        others = [each for each in self._acting if each != role]
+        self._acting.append(role)
+        languages = (self._drivers[each].port.language for each in (role, *others[-1:]))
+        return len(set(languages)) > 1
 
     def _refused(self, op: str, *, foreign: bool) -> bool:
         negative = self.case.negative
