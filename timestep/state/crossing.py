@@ -13,6 +13,9 @@ from timestep.state.graph import AgentView, Graph
 
 Json = dict[str, Any]
 
+_BY_NAME: Final = frozenset({"function_name", "native"})
+"""What a decision is known by only a name for; older snapshots keep every kind of tool so."""
+
 _MESSAGE_PARTS: Final = frozenset({"output_text", "refusal"})
 """Parts of an assistant message that openai-agents restores; it drops a message with others."""
 
@@ -144,14 +147,14 @@ def _owned(document: Json) -> list[Json]:
     }
     return [
         {**decision, "tool": decisions.tool_of(found[decision["call_id"]])}
-        if decision["tool"]["kind"] == "function_name"
+        if decision["tool"]["kind"] in _BY_NAME and decision.get("call_id") in found
         else decision
         for decision in document["decisions"]
     ]
 
 
 def _prepare(body: Json, live: Graph | None) -> Json:
-    body = _with_stray_handoffs(body)
+    body = _with_keys(_with_stray_handoffs(body))
     agent = None if live is None else live.agents.get(body["current_agent"])
     if agent is not None:
         body = _with_live_handoffs(body, agent)
@@ -160,6 +163,31 @@ def _prepare(body: Json, live: Graph | None) -> Json:
         runs = {identifier: _prepare(inner, live) for identifier, inner in nested.items()}
         body = {**body, "response": {**body["response"], "nested_runs": runs}}
     return body
+
+
+def _with_keys(body: Json) -> Json:
+    """Calls with the lookup key that only their pending approval tells."""
+    keys = {
+        wire.call_id(entry["item"]): entry["tool_key"]
+        for entry in body["interruptions"]
+        if "tool_key" in entry
+    }
+    if not keys:
+        return body
+
+    def keyed(entries: list[Json]) -> list[Json]:
+        return [
+            {**entry, "tool_key": keys[identifier]}
+            if entry["type"] == "tool_call_item"
+            and (identifier := wire.call_id(entry["item"])) in keys
+            else entry
+            for entry in entries
+        ]
+
+    processed = body["response"]
+    if processed is not None and "items" in processed:
+        processed = {**processed, "items": keyed(processed["items"])}
+    return {**body, "items": keyed(body["items"]), "response": processed}
 
 
 def _with_stray_handoffs(body: Json) -> Json:

@@ -363,7 +363,7 @@ def _status(source: Json, body: Json, answered: frozenset[str], at: str, notes: 
         return "interrupted"
     if step == "next_step_run_again":
         return "run_again"
-    if not body["current_turn"] and not body["responses"] and not body["items"]:
+    if not (body["current_turn"] or body["responses"] or response.members(body)):
         return "not_started"
     open_calls = response.unanswered(_last_calls(body), answered)
     if open_calls:

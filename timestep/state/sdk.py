@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from timestep.errors import DocumentError, LoadError, TimestepError
+from timestep.errors import CrossingError, DocumentError, LoadError, TimestepError
 from timestep.state import document as documents
 from timestep.state import native
 from timestep.state.document import Converted
@@ -155,12 +155,34 @@ async def _load(agent: Agent[Any], snapshot: Json, context: Any) -> RunState[Any
     try:
         return await RunState.from_json(agent, snapshot, context_override=context)
     except Exception as error:
+        _blame(snapshot)
         said = "; ".join([str(error), *dropped.messages])
         raise LoadError(
             f"openai-agents did not restore the run: {said}", code="load-failed"
         ) from error
     finally:
         logger.removeHandler(dropped)
+
+
+def _blame(snapshot: Json) -> None:
+    """Name the model output that openai-agents does not read; its own error says nothing.
+
+    Raises ``CrossingError`` (``unsupported-item``).
+    """
+    from agents.items import TResponseOutputItem
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter: TypeAdapter[Any] = TypeAdapter(TResponseOutputItem)
+    for index, answer in enumerate(snapshot.get("model_responses") or []):
+        for place, item in enumerate(answer["output"]):
+            try:
+                adapter.validate_python(item)
+            except ValidationError as error:
+                raise CrossingError(
+                    f"openai-agents reads no {item.get('type')} of this form",
+                    code="unsupported-item",
+                    pointer=f"/responses/{index}/output/{place}",
+                ) from error
 
 
 class _Dropped(logging.Handler):

@@ -40,7 +40,26 @@ _NEEDS_CALL_ID: Final = frozenset(
         "apply_patch_call_output",
     }
 )
-_NEEDS_ID: Final = frozenset({"message", "reasoning"})
+_NEEDS_ID: Final = frozenset(
+    {
+        "apply_patch_call",
+        "code_interpreter_call",
+        "compaction",
+        "computer_call",
+        "file_search_call",
+        "image_generation_call",
+        "local_shell_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "message",
+        "program",
+        "reasoning",
+        "shell_call",
+        "tool_search_call",
+        "web_search_call",
+    }
+)
+"""Model output the SDK drops, or refuses a response for, when it has no id."""
 
 
 def call_id(item: Json) -> str | None:
@@ -103,7 +122,7 @@ def to_portable(item: Json) -> Json:
 
 
 def to_python(item: Json) -> Json:
-    """The item as openai-agents restores it: a message and a reasoning item need an id."""
+    """The item as openai-agents restores it: a placeholder stands where an id is missing."""
     if item.get("type") in _NEEDS_ID and "id" not in item:
         return {"id": PLACEHOLDER, **item}
     return item
