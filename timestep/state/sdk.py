@@ -156,12 +156,31 @@ async def _load(agent: Agent[Any], snapshot: Json, context: Any) -> RunState[Any
         return await RunState.from_json(agent, snapshot, context_override=context)
     except Exception as error:
         _blame(snapshot)
-        said = "; ".join([str(error), *dropped.messages])
+        said = "; ".join([await _reason(agent, snapshot, context, error), *dropped.messages])
         raise LoadError(
             f"openai-agents did not restore the run: {said}", code="load-failed"
         ) from error
     finally:
         logger.removeHandler(dropped)
+
+
+async def _reason(agent: Agent[Any], snapshot: Json, context: Any, error: Exception) -> str:
+    """Why the SDK refused: its public loader says only that details are redacted.
+
+    Texts the SDK wrote itself are repeated, for any other error its kind; data of the run is not.
+    """
+    from agents.exceptions import AgentsException
+    from agents.run_state import _build_run_state_from_json
+
+    try:
+        await _build_run_state_from_json(agent, snapshot, context_override=context)
+    except AgentsException as cause:
+        return str(cause)
+    except KeyError as cause:
+        return f"the snapshot has no {cause}"
+    except Exception as cause:
+        return f"{type(cause).__name__} ({error})"
+    return str(error)
 
 
 def _blame(snapshot: Json) -> None:
