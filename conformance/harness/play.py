@@ -152,6 +152,7 @@ class Play:
 
     async def _cross(self, leg: Cross, where: str, *, last: bool) -> None:
         source = await self._enter(leg.source)
+        self._acting += [leg.source, leg.target]
         path = self._workdir / "state.json"
         form: Json = {"form": leg.form, **({"path": str(path)} if leg.form == "file" else {})}
         foreign = source.port.language != self._drivers[leg.target].port.language
