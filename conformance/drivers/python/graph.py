@@ -154,6 +154,18 @@ def _config(row: Row) -> Row:
     return _mapping(row.get("tool_config")) or _mapping(row.get("providerData")) or {}
 
 
+def _snake(value: Any) -> Any:
+    """The same value with every key in snake case."""
+    if isinstance(value, list):
+        return [_snake(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        re.sub("([A-Z])", lambda match: "_" + match[1].lower(), key): _snake(each)
+        for key, each in value.items()
+    }
+
+
 def _kind(row: Row) -> str:
     tool_type = str(row.get("type"))
     if tool_type in _PYTHON_KINDS:
@@ -188,7 +200,7 @@ def read_tool(row: Row) -> ToolRow:
         namespace_description=_get(row, "namespace_description"),
         config=config,
         agent=agent if isinstance(agent, int) else None,
-        environment=_mapping(row.get("environment")),
+        environment=_mapping(_snake(row.get("environment"))),
         execution=row.get("execution") or config.get("execution"),
         format=_mapping(row.get("format")) or _mapping(config.get("format")),
         client_search="clientToolSearchExecutor" in (row.get("has") or []),

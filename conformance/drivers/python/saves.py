@@ -63,4 +63,5 @@ async def load(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _path(case: Case, args: Mapping[str, Any]) -> Path:
-    return case.workdir / required(args, "path", str)
+    path: str = required(args, "path", str)
+    return case.workdir / path

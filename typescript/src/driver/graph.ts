@@ -163,6 +163,21 @@ function kindOf(tool: Row, config: Row): ToolKind {
   return index(get(tool, 'agentTool')) === undefined ? 'function' : 'agent_tool';
 }
 
+/** The same value with every key in camel case. */
+function camel(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    return value.map(camel);
+  }
+  if (!isRow(value)) {
+    return value;
+  }
+  const entries = Object.entries(value).map(([key, inner]) => [
+    key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    camel(inner),
+  ]);
+  return Object.fromEntries(entries);
+}
+
 /** A tool row in either case as neutral data. */
 export function readTool(tool: Row): ToolRow {
   const config = row(tool.tool_config) ?? row(tool.providerData) ?? {};
@@ -182,7 +197,7 @@ export function readTool(tool: Row): ToolRow {
     namespaceDescription: text(get(tool, 'namespaceDescription')),
     config,
     agent: index(get(tool, 'agentTool')),
-    environment: row(tool.environment),
+    environment: row(camel(tool.environment)),
     inputGuardrails: names(tool.inputGuardrails ?? tool.tool_input_guardrails),
     outputGuardrails: names(tool.outputGuardrails ?? tool.tool_output_guardrails),
     clientSearch:
