@@ -438,10 +438,12 @@ def _bind(
 
 
 def _is_filtered_handoff(identifier: str, mark: Json, body: Json) -> bool:
-    """Whether the call is a handoff that was made and then filtered out of the history."""
-    if body["status"] != "run_again":
-        return False
-    for answer in body["responses"]:
+    """Whether the call is a handoff that was made and then filtered out of the history.
+
+    One in the last response was made only where the run stands between two turns.
+    """
+    made = body["responses"] if body["status"] == "run_again" else body["responses"][:-1]
+    for answer in made:
         for item in answer["output"]:
             if item.get("type") == "function_call" and item["call_id"] == identifier:
                 key = lookup_key(item)
