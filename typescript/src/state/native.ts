@@ -15,7 +15,7 @@ import {
 } from './document.js';
 import { generate } from './generate.js';
 import { type AnyAgent, agentTools, checkGraph, findHandoff, Graph } from './graph.js';
-import { isObj, type Obj, obj, objs, str } from './json.js';
+import { deepEqual, isObj, list, type Obj, obj, objs, str } from './json.js';
 import { toProtocol } from './protocol/index.js';
 import { apply } from './residue.js';
 import { minorOf } from './snapshot.js';
@@ -32,7 +32,38 @@ function restore(document: PortableRunState, options: StateOptions): Obj {
   if (added.length > 0) {
     native = withDecisions(native, document, added);
   }
-  return withOptions(native, options);
+  return withOptions(withEqualCopies(native), options);
+}
+
+/**
+ * The snapshot with its copies of run items and of the last response in the key order of the
+ * originals: @openai/agents 0.20.0 compares them as JSON text.
+ */
+function withEqualCopies(native: Obj): Obj {
+  const ownership = native.currentResponseGeneratedItemOwnership;
+  if (!isObj(ownership)) {
+    return native;
+  }
+  const items = list(native.generatedItems);
+  const like = (copy: unknown, original: unknown) => (deepEqual(copy, original) ? original : copy);
+  const changed: Obj = { ...native };
+  if (isObj(native.lastModelResponse)) {
+    changed.lastModelResponse = like(native.lastModelResponse, list(native.modelResponses).at(-1));
+  }
+  const { lastProcessedResponse: processed, currentStep: current } = native;
+  if (isObj(processed) && Array.isArray(processed.newItems)) {
+    const start = Number(ownership.generatedItemStartIndex);
+    const newItems = processed.newItems.map((item, index) => like(item, items[start + index]));
+    changed.lastProcessedResponse = { ...processed, newItems };
+  }
+  if (isObj(current) && isObj(current.data) && Array.isArray(current.data.interruptions)) {
+    const places = list(ownership.interruptionGeneratedItemIndexes);
+    const interruptions = current.data.interruptions.map((item, index) =>
+      like(item, items[Number(places[index])]),
+    );
+    changed.currentStep = { ...current, data: { ...current.data, interruptions } };
+  }
+  return changed;
 }
 
 function withDecisions(native: Obj, run: Run, added: readonly Decision[]): Obj {
