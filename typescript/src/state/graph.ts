@@ -2,10 +2,10 @@
  * What a run may find in the live agents: their names, tools and handoffs.
  */
 import type { Agent } from '@openai/agents';
-import { GraphError } from '../errors.js';
+import { CrossingError, GraphError } from '../errors.js';
 import type { Run } from './calls.js';
 import { runs } from './crossing.js';
-import type { PortableRunState, RunItem } from './document.js';
+import type { PortableRunState, RunItem, WireItem } from './document.js';
 import { isObj, list, obj, objs, str } from './json.js';
 import { itemsOfResponse } from './response.js';
 import { unanswered } from './status.js';
@@ -144,6 +144,7 @@ export function findHandoff(
   );
 }
 
+/** Agent names with their places, and whether the agent may be behind a tool. */
 function* agentNames(document: PortableRunState): Iterable<[string, string, boolean]> {
   for (const [run, at] of runs(document)) {
     const nested = at !== '';
@@ -180,7 +181,9 @@ export function checkGraph(document: PortableRunState, graph: Graph, crossing: b
     if (seen.has(name)) {
       continue;
     }
-    const known = graph.agents.has(name);
+    // The identity of a double is its name and a number; only its own language has such names.
+    const known =
+      graph.agents.has(name) || (!crossing && graph.doubles.has(name.split('#')[0] ?? ''));
     if (!known && !(maybeHidden && graph.behind === undefined)) {
       throw new GraphError(
         `no agent is named ${name}; there are ${[...graph.agents.keys()].join(', ')}`,
@@ -232,17 +235,32 @@ function checkCall(run: Run, entry: RunItem, view: AgentView, pointer: string): 
       throw missing(`hosted MCP server ${item.server_label}`);
     }
   } else if (item.type === 'function_call') {
-    const server = run.response?.mcp_bindings?.[callId]?.server;
-    const name = str(item.name) ?? '';
-    if (
-      server !== undefined
-        ? !view.servers.has(server) && !view.functions.has(name)
-        : !canRun(run, view, name)
-    ) {
-      throw missing(server === undefined ? `function tool ${name}` : `MCP server ${server}`);
-    }
+    checkFunction(run, item, view, pointer);
   } else if (KINDS.has(item.type) && !view.kinds.has(KINDS.get(item.type) ?? '')) {
     throw missing(`tool for a ${item.type}`);
+  }
+}
+
+function checkFunction(run: Run, item: WireItem, view: AgentView, pointer: string): void {
+  const name = str(item.name) ?? '';
+  const server = run.response?.mcp_bindings?.[str(item.call_id) ?? '']?.server;
+  if (server !== undefined) {
+    if (!view.servers.has(server) && !view.functions.has(name)) {
+      throw new GraphError(`agent ${view.name} has no MCP server ${server}`, 'tool-missing', {
+        pointer,
+      });
+    }
+  } else if (!canRun(run, view, name)) {
+    if (view.servers.size > 0) {
+      throw new CrossingError(
+        `the document does not say whether an MCP server of ${view.name} serves ${name}`,
+        'mcp-binding-unknown',
+        { pointer },
+      );
+    }
+    throw new GraphError(`agent ${view.name} has no function tool ${name}`, 'tool-missing', {
+      pointer,
+    });
   }
 }
 
