@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from timestep.state import ledger
 from timestep.state.calls import Call, Calls
-from timestep.state.wire import NATIVE_TOOL_NAMES
+from timestep.state.wire import CALL_TYPES, NATIVE_TOOL_NAMES
 
 Json = dict[str, Any]
 
@@ -22,6 +22,8 @@ _CALL_OF_NATIVE_TOOL: Final = {
     **{name: kind for kind, name in NATIVE_TOOL_NAMES.items()},
     "computer": "computer_call",
 }
+
+_NATIVE_CALLS: Final = CALL_TYPES - {"function_call", "mcp_approval_request"}
 
 
 def read(context: Json, calls: Calls) -> list[Json]:
@@ -109,12 +111,17 @@ def _read_named(context: Json, calls: Calls) -> Iterator[Json]:
     for key, native in _object(context.get("approvals")).items():
         if key.startswith(_PATCH_PREFIX):
             key = key.partition(":")[0]
-        for decision in _facts(_named_tool(key, calls), native):
+        for decision in _facts(_named_tool(key, native, calls), native):
             yield _by_call(decision, calls)
 
 
-def _named_tool(name: str, calls: Calls) -> Json:
-    if name in _CALL_OF_NATIVE_TOOL:
+def _named_tool(name: str, native: Any, calls: Calls) -> Json:
+    """What a record by name is about; its scope tells where no call does."""
+    scope = _object(native).get("sticky_scope")
+    if name in _CALL_OF_NATIVE_TOOL or (
+        scope is not None
+        and any(scope == ledger.scope_of(kind, {}, None, name) for kind in _NATIVE_CALLS)
+    ):
         return {"kind": "native", "name": name}
     for call in calls.by_id.values():
         if call.name == name and call.type not in ("function_call", "mcp_approval_request"):

@@ -37,7 +37,9 @@ _REQUIRED: Final = {
     "computer_call": ("action",),
     "local_shell_call": ("action",),
     "shell_call": ("action",),
+    "apply_patch_call": ("operation", "operations"),
 }
+"""Type of a call to the fields of which it must have one."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
@@ -75,7 +77,7 @@ def key_parts(key: Json) -> list[str]:
 def fingerprint(call: Call, approval_scope: str) -> str | None:
     """Hash of the call itself, ``None`` where the SDK has none."""
     item = call.item
-    if any(field not in item for field in _REQUIRED.get(call.type, ())):
+    if not any(field in item for field in _REQUIRED[call.type]):
         return None
     payload: Json = {"approval_scope": approval_scope}
     for field in _FIELDS:
