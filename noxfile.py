@@ -70,10 +70,12 @@ def tests(session: nox.Session) -> None:
     """Unit tests of both ports and of the harness."""
     _python(session)
     _typescript(session)
-    _run(session, PYTHON, "-m", "pytest", *session.posargs)
-    if not session.posargs:
-        with session.chdir(TYPESCRIPT):
-            _run(session, "npm", "test", "--silent")
+    if session.posargs:
+        _run(session, PYTHON, "-m", "pytest", *session.posargs)
+        return
+    _run(session, PYTHON, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal")
+    with session.chdir(TYPESCRIPT):
+        _run(session, "npm", "test", "--silent")
 
 
 @nox.session
