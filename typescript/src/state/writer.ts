@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { PortableRunState } from './document.js';
 
 const PORT = '@timestep-ai/timestep';
@@ -34,7 +35,7 @@ function installed(): { port: string; sdk: string } {
   } catch {
     // The SDK is not installed; converting needs none.
   }
-  return { port: versionAbove(require.resolve('./writer.js'), PORT), sdk };
+  return { port: versionAbove(fileURLToPath(import.meta.url), PORT), sdk };
 }
 
 /** The writer of a document converted here from a snapshot of the given schema. */
