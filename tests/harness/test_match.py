@@ -40,6 +40,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         body({"type": "computer_call", "pending_safety_checks": []}),
         body({"type": "computer_call"}),
     ),
+    "no-acknowledged-checks": (
+        body({"type": "computer_call_output", "acknowledged_safety_checks": None}),
+        body({"type": "computer_call_output"}),
+    ),
     "stream-false": (body(stream=False), body()),
     "output-status": (body(output("x", status="completed")), body(output("x"))),
     "tool-schema-annotations": (

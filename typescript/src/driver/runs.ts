@@ -4,7 +4,7 @@ import { OpenAIError } from 'openai';
 import { InterruptionException } from '../errors.js';
 import { consumeResult, runAgent } from '../run.js';
 import type { Case } from './case.js';
-import { isRow, type Row, text } from './json.js';
+import { isRow, type Row, row, text } from './json.js';
 import { type AnyState, callId, failed, finished, position } from './outcome.js';
 import { Failure, requiredText } from './protocol.js';
 import type { AnyAgent } from './stubs.js';
@@ -50,12 +50,14 @@ async function run(
   const limit = 'maxTurns' in options ? options.maxTurns : before?.maxTurns;
   const maxTurns = limit === undefined ? DEFAULT_MAX_TURNS : limit;
   const oneTurn = args.until === 'turn';
-  const stopped = (state: AnyState) => afterOneTurn(state, open.agent, turn + 1, maxTurns);
+  // A turn that waits for decisions is not over: it is the one to finish.
+  const lastTurn = row(before?.currentStep)?.type === 'next_step_interruption' ? turn : turn + 1;
+  const stopped = (state: AnyState) => afterOneTurn(state, open.agent, lastTurn, maxTurns);
   try {
     const result = await consumeResult(
       await runAgent(open.agent, given, {
         ...options,
-        ...(oneTurn && { maxTurns: turn + 1 }),
+        ...(oneTurn && { maxTurns: lastTurn }),
         ...(open.session && { session: open.session }),
         stream: args.stream === true,
         signal,
