@@ -330,13 +330,17 @@ def _answered_in_session(source: Json) -> frozenset[str]:
 def _mark_executed(
     entries: list[Json], own: list[Json], calls: Calls, ledger: Json, context: Json
 ) -> None:
-    """Mark the outputs of tools that really ran: those of calls that were not rejected."""
-    rejected = _rejected(own, calls) if own else frozenset()
+    """Mark the outputs of tools that really ran.
+
+    That is, of calls that were not rejected, and are no handoffs that were passed over.
+    """
+    idle = {identifier for identifier, call in calls.by_id.items() if call.handoff}
+    idle |= _rejected(own, calls) if own else frozenset()
     for entry in entries:
         if entry["type"] != "tool_call_output_item":
             continue
         item = entry["item"]
-        if item.get("type") in _LOCAL_OUTPUTS and item.get("call_id") not in rejected:
+        if item.get("type") in _LOCAL_OUTPUTS and item.get("call_id") not in idle:
             mark = ledger.get(item.get("call_id"))
             if mark is None or _object(mark).get("completed") is True:
                 entry["executed"] = True

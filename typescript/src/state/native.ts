@@ -145,6 +145,33 @@ function withLiveHandoffs<T extends Run>(run: T, graph: Graph): T {
   return { ...run, items, response: changed };
 }
 
+/**
+ * The run with handoffs that were passed over as plain calls. Python keeps every handoff call of a
+ * response and answers all but the first with a tool output; @openai/agents 0.20.0 refuses a
+ * handoff call that has such an answer, and leaves its own out of the history.
+ */
+function withPassedOverHandoffs<T extends Run>(run: T): T {
+  const answered = new Set(
+    run.items.flatMap(({ type, item }) => (type === 'tool_call_output_item' ? item.call_id : [])),
+  );
+  const changed: T = {
+    ...run,
+    items: run.items.map((entry) =>
+      entry.type === 'handoff_call_item' && answered.has(entry.item.call_id)
+        ? { ...entry, type: 'tool_call_item' }
+        : entry,
+    ),
+  };
+  if (run.response?.nested_runs) {
+    const nested = Object.entries(run.response.nested_runs);
+    const nested_runs = Object.fromEntries(
+      nested.map(([callId, inner]) => [callId, withPassedOverHandoffs(inner)]),
+    );
+    changed.response = { ...run.response, nested_runs };
+  }
+  return changed;
+}
+
 /** Places of a document that have no place in TypeScript. */
 function lossyPlaces(document: PortableRunState): string[] {
   const lossy: string[] = [];
@@ -190,10 +217,10 @@ export function toNative(
   }
   checkCrossing(document, options);
   const lossy = lossyPlaces(document);
-  let run = document;
+  let run = withPassedOverHandoffs(document);
   if (graph) {
     checkGraph(document, graph, true);
-    run = withLiveHandoffs(document, graph);
+    run = withLiveHandoffs(run, graph);
   }
   const native = generate(run, {
     own: false,
