@@ -149,7 +149,7 @@ def from_reply(err: Mapping[str, Any], op: str, declared: frozenset[str]) -> Dri
     match err["kind"]:
         case "implementation":
             return PortError(
-                message, code=code, hint=err.get("hint"), pointer=err.get("pointer") or None
+                message, code=code, hint=err.get("hint"), pointer=err.get("pointer")
             )
         case "unsupported" if declared:
             names = ", ".join(sorted(declared))

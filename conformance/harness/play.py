@@ -129,7 +129,8 @@ class Play:
         driver = self._drivers[leg.role] if converts else await self._enter(leg.role)
         where = f"{where} ({leg.do} by {driver.port.name})"
         args = self._arguments(leg, driver)
-        refusal = last and self._refused(leg.do, foreign=self._is_foreign(leg.role))
+        foreign = self._is_foreign(leg.role)
+        refusal = last and self._refused(leg.do, foreign=foreign)
         try:
             reply = await self._call(driver, leg.do, args)
         except PortError as error:
