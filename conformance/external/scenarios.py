@@ -189,6 +189,10 @@ async def _resume(scenario: Scenario, drivers: Mapping[str, Driver]) -> Json:
 def _compare(scenario: Scenario, sent: list[Any]) -> str | None:
     expected = [match.normalise(each, ports_differ=True) for each in scenario.requests]
     actual = [match.normalise(each, ports_differ=True) for each in sent]
+    if scenario.name in _AS_WRITER:
+        # The tools on offer are the reader's own.
+        for body in [*expected, *actual]:
+            body.pop("tools", None)
     return next(match.differences(expected, actual), None)
 
 
