@@ -148,9 +148,7 @@ def from_reply(err: Mapping[str, Any], op: str, declared: frozenset[str]) -> Dri
     code, message = str(err["code"]), str(err["message"])
     match err["kind"]:
         case "implementation":
-            return PortError(
-                message, code=code, hint=err.get("hint"), pointer=err.get("pointer")
-            )
+            return PortError(message, code=code, hint=err.get("hint"), pointer=err.get("pointer"))
         case "unsupported" if declared:
             names = ", ".join(sorted(declared))
             return CapabilityLacking(
