@@ -1,7 +1,7 @@
 /**
  * Function calls and what their tools returned.
  */
-import { isObj, type Obj, put, str } from '../json.js';
+import { isObj, type Obj, put, str, text } from '../json.js';
 import { inputPartsToProtocol, inputPartToWire } from './messages.js';
 import {
   callerToProtocol,
@@ -68,7 +68,7 @@ function legacyImage(output: Obj): Obj {
   const part: Obj = { type: 'input_image' };
   put(part, 'detail', output.detail);
   const { image } = output;
-  const media = str(output.mediaType);
+  const media = mediaType(output);
   if (typeof image === 'string' && image.length > 0) {
     part.image = image;
   } else if (isObj(image)) {
@@ -77,7 +77,7 @@ function legacyImage(output: Obj): Obj {
     if (str(image.url)) {
       part.image = image.url;
     } else if (data) {
-      part.image = inlineData(data, str(image.mediaType) ?? media);
+      part.image = inlineData(data, mediaType(image) ?? media);
     } else if (id) {
       part.image = { id };
     }
@@ -112,8 +112,12 @@ function legacyFile(output: Obj): Obj {
   return part;
 }
 
-function inlineData(data: string, mediaType?: string): string {
-  return mediaType && !data.startsWith('data:') ? `data:${mediaType};base64,${data}` : data;
+function mediaType(value: Obj): string | undefined {
+  return text(value.mediaType) ?? text(value.mimeType);
+}
+
+function inlineData(data: string, media?: string): string {
+  return media && !data.startsWith('data:') ? `data:${media};base64,${data}` : data;
 }
 
 function outputToWire(output: unknown): unknown {

@@ -2,7 +2,7 @@
  * Tools that run at the model service. TypeScript keeps all of them as `hosted_tool_call`; what
  * they are stands in `name` and in `providerData.type`.
  */
-import { type Obj, obj, put, str } from '../json.js';
+import { type Obj, obj, put, str, text } from '../json.js';
 import { callerToProtocol, callerToWire, type Family, realId, rest, spread } from './table.js';
 
 /** Hosted tools whose `status` and `result` are typed. */
@@ -35,8 +35,18 @@ const OUTPUT_CALLER = new Set(['output', 'caller']);
 
 /** The wire type of a hosted call. */
 export function hostedType(item: Obj): string | undefined {
-  const type = str(obj(item.providerData).type) ?? str(item.name);
-  return type === undefined ? undefined : (OLD_NAMES.get(type) ?? type);
+  const data = obj(item.providerData);
+  const name = str(item.name);
+  const type = str(data.type) ?? name;
+  if (type === undefined) {
+    return undefined;
+  }
+  // Old approval requests say no type: they have a server's label and their tool's name.
+  const labelled = text(data.server_label) ?? (text(data.serverLabel) && text(data.itemId));
+  if (data.type === undefined && labelled && !KNOWN.has(type)) {
+    return 'mcp_approval_request';
+  }
+  return OLD_NAMES.get(type) ?? type;
 }
 
 /** Any hosted call of `protocol` as its wire item. */
@@ -47,7 +57,7 @@ export function hostedToWire(item: Obj): Obj | undefined {
   }
   const data = obj(item.providerData);
   const wire: Obj = { type };
-  put(wire, 'id', realId(data.id) ?? realId(item.id));
+  put(wire, 'id', realId(data.id) ?? realId(data.itemId) ?? realId(item.id));
   callerToWire(wire, item.caller);
   if (TYPED.has(type)) {
     put(wire, 'status', item.status);
