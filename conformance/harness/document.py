@@ -28,12 +28,16 @@ def digest(document: Mapping[str, Any]) -> str:
 def canonical(value: Any) -> str:
     """RFC 8785 text; integers with all their digits, lone surrogates as lower-case escapes."""
     match value:
-        case None | bool() | int():
+        case None | bool():
             return json.dumps(value)
+        case int():
+            return str(value)
         case float():
             return _number(value)
         case str():
             text = json.dumps(value, ensure_ascii=False)
+            if text.isascii():
+                return text
             return re.sub(r"[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
         case Mapping():
             keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))

@@ -28,12 +28,16 @@ def _tool_failed(args: ToolErrorFormatterArgs[Any]) -> str | None:
 
 def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
     from agents import OpenAIProvider
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+    base_url = required(model, "base_url", str)
+    # A plain address needs no certificates, and reading them takes longer than most cases.
+    transport = DefaultAsyncHttpxClient(verify=base_url.startswith("https:"))
     client = AsyncOpenAI(
-        base_url=required(model, "base_url", str),
+        base_url=base_url,
         api_key=required(model, "api_key", str),
         max_retries=0,
+        http_client=transport,
     )
     stack.push_async_callback(client.close)
     return OpenAIProvider(openai_client=client, use_responses=True)
