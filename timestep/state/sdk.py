@@ -44,6 +44,7 @@ class _Loaded:
 
     document: Json
     baseline: Json
+    decisions: list[Json]
 
 
 _loaded: dict[int, _Loaded] = {}
@@ -232,7 +233,9 @@ def _remember(state: RunState[Any], document: Mapping[str, Any]) -> None:
         baseline = to_portable(state.to_json()).document
     except TimestepError:
         return
-    _loaded[id(state)] = _Loaded(dict(document), _without_decisions(baseline))
+    _loaded[id(state)] = _Loaded(
+        dict(document), _without_decisions(baseline), baseline["decisions"]
+    )
     weakref.finalize(state, _loaded.pop, id(state), None).atexit = False
 
 
@@ -241,15 +244,17 @@ def _decided(loaded: _Loaded, now: Json) -> Json | None:
     if _without_decisions(now) != loaded.baseline:
         return None
     document = loaded.document
-    before = document["decisions"]
-    taken = now["decisions"]
-    if taken == before:
+    before, taken = document["decisions"], now["decisions"]
+    added = [decision for decision in taken if decision not in loaded.decisions]
+    undone = [decision for decision in loaded.decisions if decision not in taken]
+    if not added and not undone:
         return document
+    kept = [decision for decision in before if decision not in undone]
     residue = {
-        language: kept if "decisions" in kept else {**kept, "decisions": before}
-        for language, kept in document["residue"].items()
+        language: own if "decisions" in own else {**own, "decisions": before}
+        for language, own in document["residue"].items()
     }
-    return {**document, "decisions": taken, "residue": residue}
+    return {**document, "decisions": documents.sorted_set([*kept, *added]), "residue": residue}
 
 
 def _without_decisions(document: Json) -> Json:
