@@ -112,6 +112,15 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def external(session: nox.Session) -> None:
+    """Snapshots and scenarios from outside the repository, where they are beside it."""
+    _python(session)
+    _typescript(session)
+    report = ("--report", "reports/external.ndjson")
+    _run(session, PYTHON, "-m", "conformance.external", *(session.posargs or report))
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measured ratios: converting, saving, importing."""
     _python(session)
@@ -171,7 +180,7 @@ def fixtures(session: nox.Session) -> None:
     _run(session, PYTHON, "-m", "conformance.fixtures.generate", "--older")
 
 
-CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas, conformance)
+CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas, conformance, external)
 
 
 @nox.session
