@@ -54,7 +54,7 @@ async def _session(name: str, args: Mapping[str, Any], stack: AsyncExitStack) ->
 
 @dataclass
 class Case:
-    """One case of the suite. `state` is the run, once there is one."""
+    """One case of the suite. `state` is the run, once there is one, and `turn` its last turn."""
 
     catalogue: Catalogue
     ledger: Ledger
@@ -64,6 +64,7 @@ class Case:
     workdir: Path
     _stack: AsyncExitStack
     state: RunState[Any, Any] | None = field(default=None)
+    turn: int = field(default=0)
 
     @classmethod
     async def open(cls, args: Mapping[str, Any]) -> Case:

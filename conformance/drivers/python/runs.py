@@ -28,7 +28,6 @@ _OPTIONS = (
 async def _run(case: Case, given: Any, args: Mapping[str, Any]) -> dict[str, Any]:
     options = {name: args[name] for name in _OPTIONS if name in args}
     one_turn = args.get("until") == "turn"
-    turn = position(case.state)["current_turn"] if case.state is not None else 0
     try:
         result = await run_agent(
             case.agent,
@@ -48,15 +47,19 @@ async def _run(case: Case, given: Any, args: Mapping[str, Any]) -> dict[str, Any
         await consume_result(result, on_event=stop)
     except InterruptionException as error:
         case.state = error.state
+        case.turn = position(error.state)["current_turn"]
         raise
     except (AgentsException, OpenAIError) as error:
-        return failed(error, turn)
+        return failed(error, case.turn)
     case.state = result.to_state()
-    return finished(result, case.state)
+    outcome = finished(result, case.state)
+    case.turn = outcome["turn"]
+    return outcome
 
 
 async def start(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
     """`run.start`: a new run of the root agent."""
+    case.turn = 0
     return await _run(case, required(args, "input", (str, list)), args)
 
 

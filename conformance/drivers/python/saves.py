@@ -54,10 +54,12 @@ async def load(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
             state = await RunStateStore(_path(case, args), case.agent).load(context=context)
         case form:
             raise Failure("protocol", "bad-request", f"there is no form {form}")
+    snapshot = position(state)
     case.state = state
+    case.turn = snapshot["current_turn"]
     return {
         "interruptions": interruptions(state),
-        "current_agent": position(state)["current_agent"]["name"],
+        "current_agent": snapshot["current_agent"]["name"],
         "lossy": lossy,
     }
 
