@@ -22,7 +22,8 @@ _OUTSIDE = frozenset({"writer", "residue"})
 def digest(document: Mapping[str, Any]) -> str:
     """sha256, in hex, of the canonical core (docs/run-state.md)."""
     core = {key: value for key, value in document.items() if key not in _OUTSIDE}
-    return hashlib.sha256(canonical(core).encode()).hexdigest()
+    text = _fast(core) or canonical(core)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def canonical(value: Any) -> str:
@@ -45,6 +46,23 @@ def canonical(value: Any) -> str:
             return "{" + ",".join(members) + "}"
         case _:
             return "[" + ",".join(canonical(each) for each in value) + "]"
+
+
+def _fast(value: Any) -> str | None:
+    """The same text by the standard encoder, where it writes the same: no floats, no rare text."""
+    if not _without_floats(value):
+        return None
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text if max(text) < "\ud800" else None
+
+
+def _without_floats(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(map(_without_floats, value.values()))
+    if kind is list:
+        return all(map(_without_floats, value))
+    return kind is not float
 
 
 def _number(value: float) -> str:
@@ -74,7 +92,9 @@ def _number(value: float) -> str:
 
 
 def patched(document: Any, patch: Sequence[Mapping[str, Any]]) -> Any:
-    """A copy of `document` after a JSON Patch (RFC 6902). Raises CaseError if it does not fit."""
+    """`document` after a JSON Patch (RFC 6902), itself unchanged. Raises CaseError on a misfit."""
+    if not patch:
+        return document
     result = copy.deepcopy(document)
     for step in patch:
         try:

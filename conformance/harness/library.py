@@ -24,6 +24,7 @@ class Library:
 
     def __init__(self, root: Path = schemas.ROOT) -> None:
         self.root = root
+        self._cases: dict[Path, Case] = {}
         self._agents: dict[str, dict[str, Any]] = {}
         self._cassettes: dict[str, Cassette] = {}
 
@@ -37,8 +38,10 @@ class Library:
 
     def case(self, path: Path) -> Case:
         """The case of one file. Raises CaseError."""
-        where = path.relative_to(self.root) if path.is_relative_to(self.root) else path
-        return parse(_yaml(path), str(where))
+        if path not in self._cases:
+            where = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+            self._cases[path] = parse(_yaml(path), str(where))
+        return self._cases[path]
 
     def agents(self, name: str) -> dict[str, Any]:
         """A file of the agents catalogue, as it is. Raises CaseError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -45,6 +46,14 @@ def test_the_python_port_agrees() -> None:
     assert canonical(document) == state.canonical(document)
     with_writer: dict[str, Any] = {**document, "writer": {"port": "x"}, "residue": {}}
     assert digest(with_writer) == digest(document) == state.digest(with_writer)
+
+
+@pytest.mark.parametrize("value", [1.0, 2, "\ud800", "\U0001f600", "\uffee", "é\n", None, True])
+def test_the_short_cut_for_digests_makes_no_difference(value: Any) -> None:
+    document = {"b": [value, {"x": 1, "\uffee": 2, "\U0001f600": 3}], "a": {"é": value}}
+    plain = {"b": [value, {"x": 1}], "a": value}
+    for each in (document, plain):
+        assert digest(each) == hashlib.sha256(canonical(each).encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
