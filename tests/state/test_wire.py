@@ -44,6 +44,12 @@ def test_an_output_has_no_status_unless_incomplete(status: str, kept: bool) -> N
     assert ("status" in wire.to_portable({**output("c"), "status": status})) is kept
 
 
+def test_a_shell_output_is_without_what_the_sdk_never_sends() -> None:
+    sent = {"type": "shell_call_output", "call_id": "c", "output": [], "max_output_length": 9}
+    assert wire.to_portable({**sent, "status": "completed", "shell_output": [{}]}) == sent
+    assert wire.to_portable(sent) is sent
+
+
 def test_what_only_the_writing_sdk_understands_is_left_out() -> None:
     assert wire.to_portable({**call(), "provider_data": {"model": "x"}}) == call()
 

@@ -40,6 +40,9 @@ _NEEDS_CALL_ID: Final = frozenset(
         "apply_patch_call_output",
     }
 )
+_SHELL_NOTES: Final = frozenset({"status", "shell_output"})
+"""What openai-agents notes on a shell output and never sends."""
+
 _NEEDS_ID: Final = frozenset(
     {
         "apply_patch_call",
@@ -113,6 +116,9 @@ def to_portable(item: Json) -> Json:
     if kind == "function_call_output":
         if item.get("status", "incomplete") != "incomplete":
             item = {key: value for key, value in item.items() if key != "status"}
+    elif kind == "shell_call_output":
+        if not _SHELL_NOTES.isdisjoint(item):
+            item = {key: value for key, value in item.items() if key not in _SHELL_NOTES}
     elif item.get("role") == "assistant" and (kind == "message" or kind is None):
         content = item.get("content")
         parts = _parts(content)

@@ -22,7 +22,7 @@ const SESSION_FIELDS = [
   'pendingLegacyCompactionSessionItems',
   'currentTurnBlockedSessionStartIndex',
   'currentTurnDeferredSessionItemIndexes',
-  'currentTurnSessionWriteCompactedItemCount',
+  'currentTurnExecutedWithSessionBinding',
 ];
 
 /** What a snapshot level is checked with. */

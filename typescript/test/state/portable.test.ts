@@ -358,6 +358,7 @@ const BLOCKED: [string, string, (state: Obj) => void][] = [
     'pendingLegacyCompactionSessionItems',
     'currentTurnBlockedSessionStartIndex',
     'currentTurnDeferredSessionItemIndexes',
+    'currentTurnExecutedWithSessionBinding',
   ].map((field): [string, string, (state: Obj) => void] => [
     'pending-session-write',
     'weather',
@@ -432,10 +433,14 @@ describe('cannot_cross', () => {
     expect(blockers(snapshot(name))).toEqual([]);
   });
 
-  test('session input that was stored alone binds nothing', () => {
-    const native = changed('weather', (state) => {
-      state.currentTurnSessionInputItems = [{ role: 'user', content: 'Hi' }];
-    });
+  test.each([
+    [
+      'session input that was stored alone',
+      { currentTurnSessionInputItems: [{ role: 'user', content: 'Hi' }] },
+    ],
+    ['the mark of a settled session write', { currentTurnSessionWriteCompactedItemCount: 1 }],
+  ])('%s binds nothing', (_what, fields) => {
+    const native = changed('weather', (state) => Object.assign(state, fields));
     expect(blockers(native)).toEqual([]);
   });
 

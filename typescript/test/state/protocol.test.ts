@@ -68,7 +68,6 @@ const WIRE: Record<string, Obj> = {
     type: 'shell_call_output',
     id: 'sho_1',
     call_id: 'call_s',
-    status: 'completed',
     max_output_length: 20,
     output: [
       { stdout: 'a', stderr: '', outcome: { type: 'exit', exit_code: 3 } },
@@ -251,6 +250,11 @@ describe('from the wire', () => {
       expect(item).toMatchObject({ type: 'unknown', providerData: wire });
       expect(toWire(item)).toEqual(wire);
     }
+  });
+
+  test('a shell output has no status on the wire', () => {
+    const wire = { type: 'shell_call_output', call_id: 'c', output: [] };
+    expect(toWire(toProtocol({ ...wire, status: 'completed' }))).toEqual(wire);
   });
 
   test('a function result takes its name from the call, or else its id', () => {

@@ -183,8 +183,8 @@ export const shellOutput: Family = {
     const wire: Obj = { type: 'shell_call_output' };
     put(wire, 'id', realId(item.id));
     put(wire, 'call_id', item.callId);
+    // No status: openai-agents notes one and never sends it.
     wire.output = objs(item.output).map(chunkToWire);
-    put(wire, 'status', item.status);
     callerToWire(wire, item.caller);
     put(wire, 'max_output_length', item.maxOutputLength);
     return spread(wire, item.providerData, RUN_OUTPUT);
