@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agents import RunResultStreaming
+from agents import RunResultStreaming, StreamEvent
 from agents.exceptions import AgentsException
 from openai import OpenAIError
 
@@ -40,8 +40,10 @@ async def _run(case: Case, given: Any, args: Mapping[str, Any]) -> dict[str, Any
             **options,
         )
 
-        def stop(_event: Any) -> None:
-            if one_turn and isinstance(result, RunResultStreaming):
+        def stop(event: StreamEvent) -> None:
+            # The agent is announced before the turn begins: stopped then, it would never begin.
+            begun = event.type != "agent_updated_stream_event"
+            if one_turn and begun and isinstance(result, RunResultStreaming):
                 result.cancel(mode="after_turn")
 
         await consume_result(result, on_event=stop)

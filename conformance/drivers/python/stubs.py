@@ -117,8 +117,6 @@ def _function(row: ToolRow, agents: list[Agent]) -> Tool:
             defer_loading=row.defer_loading,
             allowed_callers=cast(Any, row.allowed_callers),
         )
-        # Set afterwards: a strict tool would have its recorded schema rewritten when made.
-        tool.strict_json_schema = row.strict
         tool.output_json_schema = dict(row.output_schema) if row.output_schema else None
     if row.namespace:
         (tool,) = sdk.tool_namespace(
@@ -126,6 +124,9 @@ def _function(row: ToolRow, agents: list[Agent]) -> Tool:
             description=row.namespace_description or row.namespace,
             tools=[tool],
         )
+    if row.agent is None:
+        # Last of all: a strict tool has its recorded schema rewritten when it is made or copied.
+        tool.strict_json_schema = row.strict
     return tool
 
 
