@@ -57,7 +57,7 @@ export function step(key: string | number): string {
     : `/${key.includes('~') || key.includes('/') ? key.replaceAll('~', '~0').replaceAll('/', '~1') : key}`;
 }
 
-/** Whether two JSON values are equal, whatever the order of their keys. */
+/** Whether two JSON values are equal, whatever the order of their keys; undefined is no value. */
 export function deepEqual(left: unknown, right: unknown): boolean {
   if (left === right) {
     return true;
@@ -81,13 +81,18 @@ export function deepEqual(left: unknown, right: unknown): boolean {
   }
   let size = 0;
   for (const key in left) {
-    size += 1;
-    if (!deepEqual((left as Obj)[key], (right as Obj)[key])) {
-      return false;
+    const value = (left as Obj)[key];
+    if (value !== undefined) {
+      size += 1;
+      if (!deepEqual(value, (right as Obj)[key])) {
+        return false;
+      }
     }
   }
-  for (const _key in right) {
-    size -= 1;
+  for (const key in right) {
+    if ((right as Obj)[key] !== undefined) {
+      size -= 1;
+    }
   }
   return size === 0;
 }

@@ -244,8 +244,9 @@ function decisionsOf(run: Run, notes: Notes): Decision[] {
 }
 
 /**
- * The portable document of a snapshot that @openai/agents wrote, of any schema from 1.0 to 1.22.
- * It shares structure with the snapshot. `lossy` lists the places of the snapshot that are never
+ * The portable document of a snapshot that @openai/agents wrote, of any schema from 1.0 to 1.22:
+ * JSON, as `RunState.toString()` gives it (`toJSON()` holds live functions; see
+ * {@link dumpRunState}). It shares structure with the snapshot. `lossy` lists the places of the snapshot that are never
  * kept.
  *
  * @throws {DocumentError} `malformed`

@@ -38,11 +38,14 @@ function compare(from: unknown, to: unknown, path: string, patch: Operation[]): 
 
 function compareObjects(from: Obj, to: Obj, path: string, patch: Operation[]): void {
   for (const key in from) {
-    if (!Object.hasOwn(to, key)) {
+    if (!Object.hasOwn(to, key) || to[key] === undefined) {
       patch.push({ op: 'remove', path: path + step(key) });
     }
   }
   for (const key in to) {
+    if (to[key] === undefined) {
+      continue;
+    }
     if (!Object.hasOwn(from, key)) {
       patch.push({ op: 'add', path: path + step(key), value: to[key] });
     } else if (from[key] !== to[key]) {

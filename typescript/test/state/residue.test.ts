@@ -32,6 +32,12 @@ describe('residue', () => {
     expect(diff(from, to)).toEqual([{ op: 'replace', path: '/items/2/deep/y', value: 3 }]);
   });
 
+  test('a key without a value is no key', () => {
+    expect(diff({ a: 1, b: 2 }, { a: 1, b: undefined, c: undefined })).toEqual([
+      { op: 'remove', path: '/b' },
+    ]);
+  });
+
   test('neither the value nor the patch is changed', () => {
     const shared = { x: 1 };
     const value = { a: shared, b: shared };
