@@ -1,9 +1,10 @@
 /** The operations that keep a run: save and load. */
 import { readFile } from 'node:fs/promises';
 import { RunContext, RunState } from '@openai/agents';
-import { digest, dumpRunState, loadRunState, toNative } from '../state/index.js';
+import { digest, dumpRunState, loadRunState, type StateOptions, toNative } from '../state/index.js';
 import { RunStateStore } from '../store/index.js';
 import type { Case } from './case.js';
+import { stateOptions } from './convert.js';
 import { isRow, type Row, row } from './json.js';
 import { type AnyState, interruptions, position } from './outcome.js';
 import { Failure, requiredText } from './protocol.js';
@@ -51,7 +52,10 @@ export async function load(open: Case, args: Row): Promise<Row> {
   const form = requiredText(args, 'form');
   // Damaged on purpose in negative cases: the port is the one to refuse it.
   const payload = args.payload as Row;
-  const options = isRow(args.context) ? { context: args.context } : {};
+  const options: StateOptions = {
+    ...stateOptions(row(args.options) ?? {}),
+    ...(isRow(args.context) && { context: args.context }),
+  };
   let lossy: readonly string[] = [];
   let state: AnyState;
   switch (form) {
