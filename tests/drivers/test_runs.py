@@ -72,6 +72,27 @@ async def test_one_turn_at_a_time(port: str, bench: Bench) -> None:
         assert {"role": "user", "content": "more"} in case.requests[1]["input"]
 
 
+async def test_the_turn_that_waited_is_the_one_turn(port: str, bench: Bench) -> None:
+    turns = [[call()], [TIME], [message("Done.")]]
+    async with bench.case(port, "weather-time", turns) as case:
+        assert (await case("run.start", input="?", until="turn"))["status"] == "interrupted"
+        await case("run.decide", call_id="call_1", decision="approve")
+        first = await case("run.advance", until="turn")
+        assert (first["status"], first["turn"]) == ("run_again", 1)
+        second = await case("run.advance", until="turn")
+        assert (second["status"], second["turn"]) == ("run_again", 2)
+        assert (await case("run.advance"))["turn"] == 3
+
+
+async def test_a_turn_is_taken_with_a_session_too(bench: Bench) -> None:
+    """Python only: the other SDK does not load what it wrote after such a turn."""
+    session: dict[str, Any] = {"items": []}
+    async with bench.case("python", "weather-time", [[TIME]], session=session) as case:
+        first = await case("run.start", input="?", until="turn")
+        assert (first["status"], first["turn"]) == ("run_again", 1)
+        assert len((await case("session.read"))["items"]) == 3
+
+
 async def test_a_failed_run_is_an_outcome(port: str, bench: Bench) -> None:
     async with bench.case(port, "weather-time", [[TIME]]) as case:
         failed = await case("run.start", input="?", max_turns=1)
