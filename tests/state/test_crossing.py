@@ -159,6 +159,17 @@ def test_unknown_call(stray: Json) -> None:
     to_native(facts)
 
 
+@pytest.mark.parametrize("place", ["items", "responses"])
+def test_ambiguous_call(place: str) -> None:
+    facts = document()
+    other = call("call_1", arguments="{}")
+    if place == "items":
+        facts["items"].append(item("tool_call_item", other))
+    else:
+        facts["responses"][0]["output"].append(other)
+    assert refusal(facts) == ("ambiguous-call", "/responses")
+
+
 def _several_handoffs() -> Json:
     """TypeScript keeps the calls of all handoffs in the response, only the first in history."""
     first, second = call("h_1", "transfer_to_b", "{}"), call("h_2", "transfer_to_c", "{}")

@@ -54,7 +54,7 @@ class Calls:
             known = by_id.get(identifier)
             if known is None:
                 by_id[identifier] = _call(identifier, entry)
-            elif known.item is not item and not _same_call(known.item, item):
+            elif known.item is not item and not same_call(known.item, item):
                 ambiguous = ambiguous or identifier
         return cls(by_id, frozenset(answered), ambiguous)
 
@@ -114,7 +114,8 @@ def _call(identifier: str, entry: Json) -> Call:
     return Call(identifier, kind, item, entry["agent"], name=name)
 
 
-def _same_call(left: Json, right: Json) -> bool:
+def same_call(left: Json, right: Json) -> bool:
+    """Whether two wire items are the same call."""
     return all(
         left.get(key) == right.get(key)
         for key in ("type", "name", "namespace", "arguments", "input", "action", "operation")

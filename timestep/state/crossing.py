@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from timestep.errors import CrossingError
 from timestep.state import decisions, response, wire
-from timestep.state.calls import Calls
+from timestep.state.calls import Calls, same_call
 from timestep.state.generate import nested_runs
 from timestep.state.graph import AgentView, Graph
 
@@ -74,6 +74,7 @@ def _check_calls(body: Json, at: str) -> None:
                 code="unsupported-approval",
                 pointer=f"{at}/interruptions/{index}",
             )
+    _check_ids(body, at)
     for item in _stray_calls(body):
         if not _is_handoff(body, item):
             raise CrossingError(
@@ -82,6 +83,23 @@ def _check_calls(body: Json, at: str) -> None:
                 code="unknown-call",
                 pointer=f"{at}/responses/{len(body['responses']) - 1}/output",
             )
+
+
+def _check_ids(body: Json, at: str) -> None:
+    """Refuse a call id that names different calls: openai-agents binds an id to one call."""
+    calls = Calls.of(body)
+    twice = calls.ambiguous
+    for answer in body["responses"]:
+        for item in answer["output"]:
+            known = calls.by_id.get(wire.call_id(item) or "")
+            if known is not None and not same_call(known.item, item):
+                twice = twice or known.id
+    if twice is not None:
+        raise CrossingError(
+            f"call id {twice!r} names two different calls",
+            code="ambiguous-call",
+            pointer=f"{at}/responses",
+        )
 
 
 def _stray_calls(body: Json) -> list[Json]:
