@@ -77,11 +77,11 @@ class Library:
         except (OSError, ValueError) as error:
             raise CaseError(f"fixture {name}: {error}") from error
 
-    def requirements(self) -> Any:
-        """The newest file of conformance/requirements, None where there is none."""
+    def requirements(self) -> tuple[Any, str] | None:
+        """The newest file of conformance/requirements and its name, None where there is none."""
         folder = self.root / "conformance" / "requirements"
         paths = sorted(folder.glob("*.yaml"), key=lambda path: _version(path.stem))
-        return _yaml(paths[-1]) if paths else None
+        return (_yaml(paths[-1]), paths[-1].name) if paths else None
 
     def known_failing(self) -> Iterator[tuple[str, Path]]:
         """The known-failing lists: the port's name and the file."""

@@ -116,8 +116,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("report", type=Path)
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args(arguments)
-    _, results, footer = report.read(options.report.read_text().splitlines())
-    matrix = Matrix.of(results)
+    header, results, footer = report.read(options.report.read_text().splitlines())
+    ran = [each for each in results if not (header["filtered"] and each.status == "not-run")]
+    matrix = Matrix.of(ran)
     print(markdown(matrix) if options.markdown else plain(matrix))
     if not options.markdown:
         print(footer["verdict"])

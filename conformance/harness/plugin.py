@@ -217,7 +217,7 @@ class Reporter:
         from .matrix import Matrix, plain
 
         terminalreporter.write_line("")
-        terminalreporter.write_line(plain(Matrix.of(self.report.results)))
+        terminalreporter.write_line(plain(Matrix.of(self.report.shown())))
         for problem in self.report.problems:
             terminalreporter.write_line(problem, red=True)
         for path in self.changed:

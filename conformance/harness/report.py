@@ -79,8 +79,8 @@ class Verdict:
 class Report:
     """All results of one run of the suite.
 
-    `required` holds the case ids of the requirement set `version`; `problems` is what is wrong
-    beside the results: lists, titles, stale entries.
+    `version` is that of the requirement set, None without one; `problems` is what is wrong beside
+    the results: lists, titles, stale entries.
     """
 
     results: tuple[Result, ...]
@@ -90,7 +90,6 @@ class Report:
     seconds: float
     filtered: bool
     version: str | None = None
-    required: frozenset[str] = frozenset()
     problems: tuple[str, ...] = ()
 
     def verdict(self) -> Verdict:
@@ -111,6 +110,10 @@ class Report:
         if self.version is None:
             return Verdict(True, f"no requirement set to judge by: {counts}")
         return Verdict(True, f"conformant to {self.version}: {counts}")
+
+    def shown(self) -> list[Result]:
+        """The results a matrix is about: of a part of the suite only what ran."""
+        return [each for each in self.results if not (self.filtered and each.status == "not-run")]
 
     def lines(self) -> list[str]:
         """The report as NDJSON (schemas/report.schema.json)."""

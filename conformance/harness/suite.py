@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from . import known_failing
+from . import known_failing, requirements
 from .case import Case, Pairing, lint, pairings
 from .cassette import Request
 from .driver import Driver, Limits
-from .errors import CaseError
 from .known_failing import Entry
 from .library import Library
 from .ports import Port
@@ -26,9 +25,6 @@ from .runner import Runner
 from .server import CassetteServer
 from .transcript import Entry as Line
 from .transcript import Transcript
-
-# A requirement set that goes with the suite; ids in `not_scored` never count against a port.
-_REQUIREMENT_KEYS = frozenset({"version", "cases", "not_scored"})
 
 
 class Suite:
@@ -85,14 +81,17 @@ class Suite:
     ) -> Report:
         """The report of a run: what did not run and what nothing covers is in it."""
         every = [results.get(each.key, each) for each in self.every_run()]
-        version, required, problems = self._requirements()
+        found = self.library.requirements()
+        frozen = None if found is None else requirements.parse(*found)
+        required = frozenset() if frozen is None else frozen.cases
         covered = {each.case for each in every}
         missing = [
             Result(name, "no case has this id", "must", "", "", "uncovered", "covered")
             for name in sorted(required - covered)
         ]
         exist = {each.key for each in every}
-        problems += lint(self.library.cases)
+        problems = lint(self.library.cases)
+        problems += frozen.unlisted(self.library.cases) if frozen else []
         problems += known_failing.stale(self.entries, every, exist, started.date())
         return Report(
             results=tuple(every + missing),
@@ -101,8 +100,7 @@ class Suite:
             started=started.isoformat(timespec="seconds"),
             seconds=seconds,
             filtered=filtered,
-            version=version,
-            required=required,
+            version=frozen.version if frozen else None,
             problems=tuple(problems),
         )
 
@@ -148,18 +146,3 @@ class Suite:
         await asyncio.gather(*(driver.close() for driver in self.drivers.values()))
         if self._runner is not None:
             await self._server.__aexit__(None, None, None)
-
-    def _requirements(self) -> tuple[str | None, frozenset[str], list[str]]:
-        data = self.library.requirements()
-        if data is None:
-            return None, frozenset(), []
-        if not isinstance(data, Mapping) or set(data) - _REQUIREMENT_KEYS:
-            raise CaseError("a requirement set holds version, cases and not_scored")
-        required = frozenset(data["cases"])
-        apart = {each["id"]: each["reason"] for each in data.get("not_scored") or ()}
-        must = {case.id for case in self.library.cases if case.level == "must"}
-        missing = sorted(must - required - set(apart))
-        problems = [
-            f"requirements {data['version']}: must-case {name} is in none" for name in missing
-        ]
-        return str(data["version"]), required, problems
