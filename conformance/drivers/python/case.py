@@ -8,22 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents import RunConfig, RunState, SQLiteSession, set_tracing_disabled
+from agents import RunConfig, RunState, SQLiteSession
 
 from .catalogue import Catalogue
 from .effects import Ledger
 from .protocol import Failure, required
+from .tracing import trace
 
 if TYPE_CHECKING:
-    from agents import Agent, ToolErrorFormatterArgs
+    from agents import Agent
     from agents.models.interface import ModelProvider
-
-
-def _tool_failed(args: ToolErrorFormatterArgs[Any]) -> str | None:
-    """What the model reads when a tool raised; anything else keeps the SDK's text."""
-    if args.kind != "tool_exception":
-        return None
-    return f"{args.tool_name} failed: {args.error}"
 
 
 def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
@@ -88,14 +82,12 @@ class Case:
                         strict=True,
                     )
                 )
-            set_tracing_disabled(not tracing)
+            trace(on=tracing)
             return cls(
                 catalogue=catalogue,
                 ledger=ledger,
                 provider=_provider(required(args, "model", dict), stack),
-                run_config=RunConfig(
-                    tracing_disabled=not tracing, tool_error_formatter=_tool_failed
-                ),
+                run_config=RunConfig(tracing_disabled=not tracing),
                 session=await _session(required(args, "case", str), args, stack),
                 workdir=Path(required(args, "workdir", str)),
                 _stack=stack.pop_all(),
@@ -124,5 +116,5 @@ class Case:
 
     async def close(self) -> None:
         """Stops the MCP servers and closes what the case opened."""
-        set_tracing_disabled(True)
+        trace(on=False)
         await self._stack.aclose()

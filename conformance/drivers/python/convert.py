@@ -38,7 +38,9 @@ async def _to_native(payload: Any, graph: Any, options: Mapping[str, Any]) -> di
 
     from .graph import read_graph
     from .stubs import build_agents
+    from .tracing import trace
 
+    trace(on=False)
     try:
         root, agents = build_agents(read_graph(graph))
     except Exception as error:

@@ -47,15 +47,16 @@ CAPABILITIES = (
 
 def hello() -> dict[str, Any]:
     """Who answers: port, SDK, versions and capabilities."""
-    from agents.run_state import CURRENT_SCHEMA_VERSION
+    from agents import Agent, RunContextWrapper, RunState
 
+    probe = RunState(RunContextWrapper(None), "", Agent[Any](name="probe"), 1)
     return {
         "protocol": PROTOCOL,
         "port": {"name": "timestep", "language": "python", "version": version("timestep")},
         "sdk": {
             "name": "openai-agents",
             "version": version("openai-agents"),
-            "schema": CURRENT_SCHEMA_VERSION,
+            "schema": probe.to_json()["$schemaVersion"],
         },
         "runtime": f"Python {python_version()}",
         "state": {"reads": ["1"], "writes": "1"},
@@ -137,11 +138,6 @@ class Operations:
 @asynccontextmanager
 async def operations() -> AsyncIterator[dict[str, Handler]]:
     """The table of operations, for as long as the driver lives."""
-    from agents import set_trace_processors, set_tracing_disabled
-
-    # Traces keep their ids but are sent nowhere.
-    set_trace_processors([])
-    set_tracing_disabled(True)
     held = Operations()
     try:
         yield held.table

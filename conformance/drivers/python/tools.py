@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import agents as sdk
-from agents.tool import with_function_tool_failure_error_handler
+from agents.tool_context import ToolContext
 
 from .effects import Ledger, returned
 
@@ -52,14 +52,12 @@ def _output_guardrail(row: Row) -> sdk.ToolOutputGuardrail[Any]:
     return sdk.ToolOutputGuardrail(check, name=row["name"])
 
 
-def _ignore(*_: Any) -> None: ...
-
-
 def _function(row: Row, ledger: Ledger) -> sdk.Tool:
     name = row["name"]
 
-    async def invoke(_context: Any, arguments: str) -> Any:
-        given = json.loads(arguments) if arguments else {}
+    async def invoke(context: ToolContext[Any]) -> Any:
+        text = context.tool_arguments
+        given = json.loads(text) if text else {}
         ledger.add(name, given)
         if "delay_ms" in row:
             await asyncio.sleep(row["delay_ms"] / 1000)
@@ -67,12 +65,14 @@ def _function(row: Row, ledger: Ledger) -> sdk.Tool:
             raise RuntimeError(row["fails"])
         return returned(row["returns"], given)
 
-    tool = sdk.FunctionTool(
-        name=name,
-        description=row["description"],
-        params_json_schema=parameters_schema(row["parameters"]),
-        # The model reads what went wrong, as it does for tools made by `function_tool`.
-        on_invoke_tool=with_function_tool_failure_error_handler(invoke, _ignore),
+    def failed(_context: Any, error: Exception) -> str:
+        return f"{name} failed: {error}"
+
+    tool = sdk.function_tool(
+        invoke,
+        name_override=name,
+        description_override=row["description"],
+        failure_error_function=failed,
         needs_approval=row.get("needs_approval", False),
         defer_loading=row.get("defer_loading", False),
         allowed_callers=row.get("allowed_callers"),
@@ -81,6 +81,7 @@ def _function(row: Row, ledger: Ledger) -> sdk.Tool:
             _output_guardrail(each) for each in row.get("output_guardrails", [])
         ],
     )
+    tool.params_json_schema = parameters_schema(row["parameters"])
     if "namespace" in row:
         (tool,) = sdk.tool_namespace(**row["namespace"], tools=[tool])
     return tool
