@@ -280,13 +280,13 @@ def _check_run(state: Any, snapshot: Json, at: str) -> None:
     _expect("current agent", agent, state._current_agent.name, f"{at}/current_agent")
     if state._current_step is not None:
         _check_processed(state, snapshot, at)
-    marks = (snapshot["context"].get("tool_invocations") or {}).items()
-    completed = sorted(key for key, mark in marks if mark.get("completed"))
+    marks = snapshot["context"].get("tool_invocations") or {}
+    completed = sorted(key for key, mark in marks.items() if mark.get("completed"))
     restored = state._context._tool_invocations.items()
     _expect(
         "completed calls",
         completed,
-        sorted(key for key, record in restored if record.completed and key in dict(marks)),
+        sorted(key for key, record in restored if record.completed and key in marks),
         f"{at}/context/tool_invocations",
     )
 
