@@ -125,17 +125,16 @@ RULES = (
         _drop("computer_call", key="pending_safety_checks", value=[]),
     ),
     Rule(
-        "no-acknowledged-checks",
-        "always",
-        "A computer output made in Python has acknowledged_safety_checks: null where TypeScript "
-        "has none, and stays as the first port wrote it.",
-        _drop("computer_call_output", key="acknowledged_safety_checks", value=None),
-    ),
-    Rule(
         "null-safety-checks",
         "always",
         "Python writes acknowledged_safety_checks: null on computer outputs that have none.",
         _drop("computer_call_output", key="acknowledged_safety_checks", value=None),
+    ),
+    Rule(
+        "null-mcp-output",
+        "always",
+        "A hosted MCP call without an output has output: null in Python; TypeScript keeps no null.",
+        _drop("mcp_call", key="output", value=None),
     ),
     Rule(
         "stream-false",

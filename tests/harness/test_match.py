@@ -40,10 +40,11 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         body({"type": "computer_call", "pending_safety_checks": []}),
         body({"type": "computer_call"}),
     ),
-    "no-acknowledged-checks": (
+    "null-safety-checks": (
         body({"type": "computer_call_output", "acknowledged_safety_checks": None}),
         body({"type": "computer_call_output"}),
     ),
+    "null-mcp-output": (body({"type": "mcp_call", "output": None}), body({"type": "mcp_call"})),
     "stream-false": (body(stream=False), body()),
     "output-status": (body(output("x", status="completed")), body(output("x"))),
     "tool-schema-annotations": (
