@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from timestep.errors import CrossingError, DocumentError
+from timestep.errors import CrossingError
 from timestep.state import decisions, response, wire
 from timestep.state.calls import Calls, same_call
 from timestep.state.generate import nested_runs
@@ -23,8 +23,8 @@ _MESSAGE_PARTS: Final = frozenset({"output_text", "refusal"})
 def check(document: Json, *, has_context: bool) -> None:
     """Refuse a run that Python must not go on with.
 
-    Raises ``DocumentError`` and ``CrossingError``, in the order of ``docs/run-state.md``: a
-    completed run, what binds the run to its language, then what Python has no form for.
+    Raises ``CrossingError``, in the order of ``docs/run-state.md``: a completed run, what binds
+    the run to its language, then what Python has no form for.
     """
     bound = document.get("cannot_cross", [])
     lost = any(entry["code"] == "step-missing" for entry in bound)
@@ -75,7 +75,6 @@ def _check_calls(body: Json, at: str) -> None:
                 pointer=f"{at}/interruptions/{index}",
             )
     _check_ids(body, at)
-    _check_waiting(body, at)
     for item in _stray_calls(body):
         if not _is_handoff(body, item):
             raise CrossingError(
@@ -101,21 +100,6 @@ def _check_ids(body: Json, at: str) -> None:
             code="ambiguous-call",
             pointer=f"{at}/responses",
         )
-
-
-def _check_waiting(body: Json, at: str) -> None:
-    """Refuse a call that waits but is in no response: no SDK would ever run it."""
-    known = {
-        wire.call_id(entry["item"]) for run, _ in _runs(body, at) for entry in response.members(run)
-    }
-    for index, entry in enumerate(body["interruptions"]):
-        identifier = wire.call_id(entry["item"])
-        if identifier not in known:
-            raise DocumentError(
-                f"call {identifier!r} waits, but no response being processed has it",
-                code="malformed",
-                pointer=f"{at}/interruptions/{index}",
-            )
 
 
 def _stray_calls(body: Json) -> list[Json]:
