@@ -4,7 +4,7 @@
 import { CrossingError, type CrossingErrorCode, DocumentError } from '../errors.js';
 import type { Run } from './calls.js';
 import type { PortableRunState, StateOptions } from './document.js';
-import { APPROVABLE } from './interruptions.js';
+import { APPROVABLE, approvalId } from './interruptions.js';
 import { step, str } from './json.js';
 import { toProtocol } from './protocol/index.js';
 import { itemsOfResponse } from './response.js';
@@ -53,6 +53,22 @@ function checkApprovals([run, at]: Placed): void {
     if (!APPROVABLE.has(item.type) || toProtocol(item).type === 'unknown') {
       throw new CrossingError(
         `@openai/agents has no approval of a ${item.type ?? 'message'}`,
+        'unsupported-approval',
+        { pointer: `${at}/interruptions/${index}` },
+      );
+    }
+  });
+}
+
+/** @openai/agents would pass over a call that waits but is in no response, approved or not. */
+function checkWaiting([run, at]: Placed): void {
+  const members = [...runs(run)].flatMap(([each]) => itemsOfResponse(each.response, each.items));
+  const known = new Set(members.map(({ item }) => approvalId(item)));
+  run.interruptions.forEach(({ item }, index) => {
+    const id = approvalId(item);
+    if (!known.has(id)) {
+      throw new CrossingError(
+        `call ${id} waits, but no response being processed has it; it would never run`,
         'unsupported-approval',
         { pointer: `${at}/interruptions/${index}` },
       );
@@ -141,6 +157,7 @@ export function checkCrossing(document: PortableRunState, options: StateOptions)
   checkBound(document, options);
   const levels = [...runs(document)];
   levels.forEach(checkApprovals);
+  levels.forEach(checkWaiting);
   levels.forEach(checkItems);
   checkDecisions(document);
   for (const level of levels) {

@@ -85,6 +85,13 @@ describe('refused', () => {
     expect(() => native(document)).toThrowError(code('unsupported-approval', '/interruptions/0'));
   });
 
+  test('a waiting call of no response, which would never run', () => {
+    const document = changed('weather', (state) => {
+      state.response = null;
+    });
+    expect(() => native(document)).toThrowError(code('unsupported-approval', '/interruptions/0'));
+  });
+
   test.each([
     { type: 'custom_tool_call', call_id: 'c', name: 'run', input: '' },
     { type: 'local_shell_call', call_id: 'c', action: { type: 'exec', command: ['ls'] } },
