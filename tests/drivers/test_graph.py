@@ -98,6 +98,22 @@ async def test_what_the_pending_response_points_at_is_there() -> None:
     assert names == [None, "elsewhere"]
 
 
+async def test_what_a_search_of_the_client_found_belongs_to_the_agent() -> None:
+    search = {
+        "type": "hosted_tool",
+        "name": "tool_search",
+        "providerData": {"type": "tool_search", "execution": "client"},
+    }
+    graph = read_graph({"agents": [{"name": "a", "tools": [search]}]})
+    found = {"type": "function", "name": "lookup", "parameters": {"type": "object"}}
+    inner = {"type": "namespace", "name": "crm", "description": "CRM", "tools": [found]}
+    output = {"type": "tool_search_output_item", "agent": "a", "item": {"tools": [inner, found]}}
+    root, _keep = build_agents(graph, {"items": [output]})
+    tools = await root.get_all_tools(RunContextWrapper(None))
+    names = [getattr(tool, "qualified_name", tool.name) for tool in tools]
+    assert names == ["tool_search", "crm.lookup", "lookup"]
+
+
 @pytest.mark.parametrize("graph", [{}, {"agents": []}, {"agents": [{"name": "a"}], "root": 2}])
 def test_a_graph_without_agents_is_refused(graph: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="graph"):

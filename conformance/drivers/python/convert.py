@@ -42,7 +42,9 @@ async def _to_native(payload: Any, graph: Any, options: Mapping[str, Any]) -> di
 
     trace(on=False)
     try:
-        root, agents = build_agents(read_graph(graph))
+        root, agents = build_agents(
+            read_graph(graph), payload if isinstance(payload, Mapping) else None
+        )
     except Exception as error:
         raise Failure("driver", "graph", f"no agents could be built: {error}") from error
     converted = to_native(payload, root, context=context)

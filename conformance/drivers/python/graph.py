@@ -203,8 +203,26 @@ def read_tool(row: Row) -> ToolRow:
         environment=_mapping(_snake(row.get("environment"))),
         execution=row.get("execution") or config.get("execution"),
         format=_mapping(row.get("format")) or _mapping(config.get("format")),
-        client_search="clientToolSearchExecutor" in (row.get("has") or []),
+        client_search="clientToolSearchExecutor" in (row.get("has") or [])
+        or "client" in (row.get("execution"), config.get("execution")),
     )
+
+
+def found_rows(tools: list[Row], namespace: Row | None = None) -> Iterator[ToolRow]:
+    """The function tools of a tool search's output, which is written in wire form."""
+    for tool in tools:
+        if isinstance(tool.get("tools"), list):
+            yield from found_rows(tool["tools"], tool)
+        elif tool.get("type") == "function" and tool.get("name"):
+            place = namespace or {}
+            yield read_tool(
+                {
+                    **tool,
+                    "needs_approval": True,
+                    "namespace": place.get("name"),
+                    "namespace_description": place.get("description"),
+                }
+            )
 
 
 def _read_handoff(row: Row) -> HandoffRow:

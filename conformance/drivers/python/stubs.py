@@ -6,6 +6,7 @@ ever runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import agents as sdk
@@ -13,7 +14,7 @@ from agents.mcp import MCPServer
 from agents.sandbox import SandboxAgent
 from mcp import types as mcp_types
 
-from .graph import AgentRow, Graph, HandoffRow, McpServerRow, ToolRow
+from .graph import AgentRow, Graph, HandoffRow, McpServerRow, ToolRow, found_rows
 from .output import JsonOutput
 
 if TYPE_CHECKING:
@@ -221,15 +222,38 @@ def _handoff(row: HandoffRow, agents: list[Agent], extra: list[Agent]) -> Any:
     return made
 
 
-def build_agents(graph: Graph) -> tuple[Agent, list[Agent]]:
+def _found_tools(row: AgentRow, document: Mapping[str, Any]) -> Iterator[Tool]:
+    """The function tools that searches of the client handed to an agent.
+
+    This SDK runs no such search: there the tools belong to the agent from the start.
+    """
+    have = {(tool.namespace, tool.name) for tool in row.tools}
+    if not any(tool.client_search for tool in row.tools):
+        return
+    for entry in document.get("items") or []:
+        if entry.get("type") != "tool_search_output_item" or entry.get("agent") != row.name:
+            continue
+        for found in found_rows(entry["item"].get("tools") or []):
+            if (found.namespace, found.name) not in have:
+                have.add((found.namespace, found.name))
+                yield _function(found, [])
+
+
+def build_agents(
+    graph: Graph, document: Mapping[str, Any] | None = None
+) -> tuple[Agent, list[Agent]]:
     """The starting agent, and every agent of the graph.
 
-    Handoffs hold their targets weakly: keep the list as long as the starting agent is in use.
+    `document` is what will be loaded: what its tool searches found is in it. Handoffs hold their
+    targets weakly: keep the list as long as the starting agent is in use.
     """
     agents = [_agent(row) for row in graph.agents]
     extra: list[Agent] = []
     for row, agent in zip(graph.agents, agents, strict=True):
-        agent.tools = [build_tool(tool, agents) for tool in row.tools]
+        agent.tools = [
+            *(build_tool(tool, agents) for tool in row.tools),
+            *_found_tools(row, document or {}),
+        ]
         agent.handoffs = [_handoff(handoff, agents, extra) for handoff in row.handoffs]
         agent.mcp_servers = [StubMcpServer(server) for server in row.mcp_servers]
         if row.prefix_mcp_names:
