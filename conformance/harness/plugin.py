@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +111,12 @@ class CaseItem(pytest.Item):
         super().__init__(**kwargs)
         self.case = case
         self.pairing = pairing
+        self.result: Result | None = None
 
     def runtest(self) -> None:
         suite = self.config.stash[_SUITE]
         result, lines = suite.run(self.case, self.pairing)
-        self.user_properties.append(("conformance", dataclasses.asdict(result)))
-        hello = {name: each.hello for name, each in suite.drivers.items() if each.hello}
-        self.user_properties.append(("hello", hello))
+        self.result = result
         listed = any(entry.key == result.key for entry in suite.entries)
         if self.config.stash[_TRACE]:
             self.add_report_section("call", "transcript", show(lines, width=None))
@@ -143,6 +142,22 @@ class CaseItem(pytest.Item):
         return self.path, 0, f"{self.case.id} {self.pairing.label}: {self.case.title}"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach the result, as plain data that also travels between processes."""
+    report = yield
+    if isinstance(item, CaseItem) and item.result is not None and call.when == "call":
+        drivers = item.config.stash[_SUITE].drivers
+        hello = {name: each.hello for name, each in drivers.items() if each.hello}
+        report.__dict__["conformance"] = {
+            "result": dataclasses.asdict(item.result),
+            "hello": hello,
+        }
+    return report
+
+
 class Reporter:
     """Collects results on the process that reports, shows them as they come, writes the files."""
 
@@ -162,12 +177,12 @@ class Reporter:
         self._expect(len(session.items))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        found: dict[str, Any] = dict(report.user_properties)
-        if report.when != "call" or "conformance" not in found:
+        values: dict[str, Any] | None = getattr(report, "conformance", None)
+        if values is None:
             return
-        result = Result(**found["conformance"])
+        result = Result(**values["result"])
         self.results[result.key] = result
-        self.hello |= found["hello"]
+        self.hello |= values["hello"]
         if self._live is None:
             self._expect(len(self._suite.every_run()))
         assert self._live is not None
