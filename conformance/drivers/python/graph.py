@@ -79,7 +79,6 @@ class HandoffRow:
     agent_name: str | None = None
     tool_name: str | None = None
     tool_description: str | None = None
-    input_schema: Row | None = None
     enabled: bool = True
 
 
@@ -105,14 +104,12 @@ class AgentRow:
     """One agent of the graph."""
 
     name: str
-    identity: str | None
     sandbox: bool
     instructions: str | None
     model: str | None
     handoff_description: str | None
     output_schema: Row | None
     plain_output: bool
-    output_guardrails: tuple[str, ...]
     prefix_mcp_names: bool
     tools: tuple[ToolRow, ...]
     handoffs: tuple[HandoffRow, ...]
@@ -233,7 +230,6 @@ def _read_handoff(row: Row) -> HandoffRow:
         agent_name=_text(_get(row, "agent_name")),
         tool_name=None if plain else _text(_get(row, "tool_name")),
         tool_description=_text(_get(row, "tool_description")),
-        input_schema=_mapping(_get(row, "input_json_schema")),
         enabled=_flag(_get(row, "is_enabled"), default=True),
     )
 
@@ -289,26 +285,17 @@ def _read_agent(row: Row, *, doubles: bool, number: int) -> AgentRow:
     config = _mapping(_get(row, "mcp_config")) or {}
     return AgentRow(
         name=str(row.get("name")),
-        identity=identity,
         sandbox=row.get("class") == "SandboxAgent",
         instructions=_text(row.get("instructions")),
         model=_text(row.get("model")),
         handoff_description=description,
         output_schema=schema,
         plain_output=plain,
-        output_guardrails=tuple(_names(_get(row, "output_guardrails"))),
         prefix_mcp_names=_get(config, "include_server_in_tool_names") is True,
         tools=tuple(read_tool(tool) for tool in row.get("tools") or []),
         handoffs=tuple(_read_handoff(handoff) for handoff in row.get("handoffs") or []),
         mcp_servers=_mcp_servers(row),
     )
-
-
-def _names(rows: Any) -> Iterator[str]:
-    for row in rows or []:
-        name = row.get("name") if isinstance(row, Mapping) else row
-        if isinstance(name, str):
-            yield name
 
 
 def _with_pending(agent: AgentRow, graph: Row, agents: list[AgentRow]) -> AgentRow:

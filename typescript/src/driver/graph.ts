@@ -96,7 +96,6 @@ export interface McpServerRow {
 /** One agent of the graph. */
 export interface AgentRow {
   readonly name: string;
-  readonly identity?: string;
   readonly sandbox: boolean;
   readonly instructions?: string;
   readonly model?: string;
@@ -261,7 +260,6 @@ function readAgent(agent: Row, number: number, doubles: boolean): AgentRow {
   }
   return {
     name: String(agent.name),
-    identity,
     sandbox: agent.class === 'SandboxAgent',
     instructions: plain(agent.instructions),
     model: plain(agent.model),
