@@ -22,12 +22,13 @@ _OUTCOMES = frozenset({"run.start", "run.advance", "run.recover"})
 
 @dataclass
 class Trace:
-    """What a play did, over all ports together."""
+    """What a play did, over all ports together; `problems` is what the cassette says to it."""
 
     outcome: Json | None = None
     effects: list[Json] = field(default_factory=list)
     session: list[Json] | None = None
     requests: list[Request] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class Refused(Exception):

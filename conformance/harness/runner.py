@@ -93,8 +93,7 @@ class Runner:
                     raise
         finally:
             player = self._server.close(name)
-        if problems := player.problems():
-            raise CheckFailed("cassette", "; ".join(problems))
+        trace.problems = player.problems()
         return trace
 
     async def _judge(self, case: Case, pairing: Pairing, trace: Trace) -> None:
@@ -108,6 +107,8 @@ class Runner:
             _fail("count", [f"{len(trace.requests)} requests, expected {expect.count}"])
         if expect.session is not None and expect.session != "equal-to-uncrossed":
             _fail("session", list(match.mismatches(expect.session, trace.session)))
+        # Last of its own checks: a run that went wrong leaves turns unused, and that is no news.
+        _fail("cassette", trace.problems)
         if case.crosses and case.negative is None and expect.compare != "not-compared":
             await self._compare(case, pairing, trace)
 
@@ -155,7 +156,9 @@ class Runner:
             port = self._drivers[name].port
             alone = Pairing(tuple((role, port) for role, _ in pairing.ports))
             try:
-                self._references[key] = await self._play(case, alone, crossing=False)
+                trace = await self._play(case, alone, crossing=False)
+                _fail("cassette", trace.problems)
+                self._references[key] = trace
             except (CheckFailed, DriverError) as error:
                 self._references[key] = error
         found = self._references[key]

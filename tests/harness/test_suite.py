@@ -59,6 +59,8 @@ def test_honest_ports_pass_every_pairing(tmp_path: Path) -> None:
         ("wrong-answer", "fail outcome", "fail outcome", "pass"),
         ("runs-twice", "fail effects", "fail effects", "pass"),
         ("forgets-history", "fail requests", "fail requests", "pass"),
+        ("wrong-digest", "fail digest", "pass", "fail digest"),
+        ("loses-decisions", "fail outcome", "fail outcome", "pass"),
         ("bad-document", "fail document", "pass", "fail document"),
         ("crash", "crashed crash", "crashed crash", "crashed crash"),
         ("noise", "errored protocol:noise", "errored protocol:noise", "errored protocol:noise"),
@@ -95,6 +97,59 @@ def test_digest_and_document_expectations(tmp_path: Path) -> None:
     assert '/status: "interrupted", expected "completed"' in results[0].message
 
 
+def test_a_reader_that_loses_a_decision_shows_in_the_digest(tmp_path: Path) -> None:
+    cross = {**CROSS, "digest": "equal"}
+    told = case(legs=[START, DECIDE, cross, ADVANCE])
+    results = run(tmp_path, told, lies={"typescript": "loses-decisions"})
+    assert statuses(results)["python->typescript"] == "fail digest"
+    assert "/decisions/0: missing" in results[1].message
+
+
+def test_expectations_of_the_whole_run(tmp_path: Path) -> None:
+    earlier = [{"role": "user", "content": "earlier"}]
+    whole: dict[str, Any] = {"count": 2, "session": [*earlier, {"content": "Pay."}] + [{}] * 3}
+    only = case(legs=[START, DECIDE, {**ADVANCE, "port": "A"}], expect=whole)
+    only["session"] = {"items": earlier}
+    assert statuses(run(tmp_path, only)) == {"python": "pass", "typescript": "pass"}
+    whole["session"] = whole["session"][:-1]
+    assert set(statuses(run(tmp_path, only)).values()) == {"fail session"}
+    whole |= {"count": 3, "session": "equal-to-uncrossed"}
+    assert set(statuses(run(tmp_path, only)).values()) == {"fail count"}
+
+
+def test_requests_can_be_held_to_those_of_the_writer(tmp_path: Path) -> None:
+    told = case()
+    told["expect"]["requests"] = "equal-to-writer"
+    assert set(statuses(run(tmp_path, told)).values()) == {"pass"}
+    results = statuses(run(tmp_path, told, lies={"typescript": "forgets-history"}))
+    assert results["python->typescript"] == "fail requests"
+    told["expect"]["requests"] = {
+        "compare": "equal-to-uncrossed",
+        "normalise": [{"drop": "/input/0", "reason": "the lie is about the input"}],
+    }
+    results = statuses(run(tmp_path, told, lies={"typescript": "forgets-history"}))
+    assert results["python->typescript"] == "pass"
+
+
+def test_a_refusal_may_be_for_other_languages_only(tmp_path: Path) -> None:
+    told = case(
+        legs=[START, DECIDE, CROSS],
+        expect={"effects": []},
+        negative={"phase": "state.load", "code": "handoff-step", "when": "foreign"},
+        cassette="pay-once",
+    )
+    build(tmp_path)
+    once = yaml.safe_load((tmp_path / "cassettes" / "pay.yaml").read_text())
+    once["interactions"] = once["interactions"][:2]
+    (tmp_path / "cassettes" / "pay-once.yaml").write_text(yaml.safe_dump(once))
+    assert statuses(run(tmp_path, told)) == {
+        "python->python": "pass",
+        "python->typescript": "fail refusal",
+        "typescript->python": "fail refusal",
+        "typescript->typescript": "pass",
+    }
+
+
 def test_refusals_bind_phase_and_code(tmp_path: Path) -> None:
     damaged = {**CROSS, "patch": [{"op": "replace", "path": "/version", "value": "2"}]}
     negative = case(
@@ -109,6 +164,8 @@ def test_refusals_bind_phase_and_code(tmp_path: Path) -> None:
     once["interactions"] = once["interactions"][:2]
     (tmp_path / "cassettes" / "pay-once.yaml").write_text(yaml.safe_dump(once))
     assert set(statuses(run(tmp_path, negative)).values()) == {"pass"}
+    negative["negative"]["pointer"] = "/version"
+    assert set(statuses(run(tmp_path, negative)).values()) == {"fail refusal"}
     negative["negative"]["code"] = "malformed"
     results = run(tmp_path, negative)
     assert set(statuses(results).values()) == {"fail refusal"}

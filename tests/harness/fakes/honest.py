@@ -93,6 +93,8 @@ class Port:
         core = {key: document[key] for key in document if key not in ("writer", "residue")}
         text = json.dumps(core, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         digest = hashlib.sha256(text.encode()).hexdigest()
+        if self.lie == "wrong-digest":
+            digest = "0" * 64
         return {"payload": document, "digest": digest, "lossy": []}
 
     def state_load(self, args: Json) -> Json:
@@ -113,6 +115,8 @@ class Port:
         }
         if self.lie == "forgets-history":
             self.input = "?"
+        if self.lie == "loses-decisions":
+            self.decisions = {}
         return {
             "interruptions": self._interruptions(),
             "current_agent": "assistant",
