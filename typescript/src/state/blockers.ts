@@ -36,13 +36,17 @@ export interface Level {
   responseItems: readonly RunItem[];
 }
 
+/** Keys of agent references. */
+const REFERENCES = ['agent', 'sourceAgent', 'targetAgent'];
+
+function isMarked(reference: unknown): boolean {
+  return isObj(reference) && reference.identity !== undefined;
+}
+
 /** The first agent reference that carries an identity of its own. */
 function findIdentity(native: Obj, pointer: string): string | undefined {
-  const marked = (reference: unknown, at: string) =>
-    isObj(reference) && reference.identity !== undefined ? pointer + at : undefined;
-  const current = marked(native.currentAgent, '/currentAgent');
-  if (current) {
-    return current;
+  if (isMarked(native.currentAgent)) {
+    return `${pointer}/currentAgent`;
   }
   const step = obj(native.currentStep);
   const lists: [string, unknown][] = [
@@ -53,16 +57,15 @@ function findIdentity(native: Obj, pointer: string): string | undefined {
     ['/lastProcessedResponse/handoffs', obj(native.lastProcessedResponse).handoffs],
   ];
   for (const [at, entries] of lists) {
-    for (const [index, entry] of objs(entries).entries()) {
-      for (const key of ['agent', 'sourceAgent', 'targetAgent']) {
-        const found = marked(entry[key], `${at}/${index}/${key}`);
-        if (found) {
-          return found;
-        }
-      }
+    const found = objs(entries).findIndex((entry) =>
+      REFERENCES.some((key) => isMarked(entry[key])),
+    );
+    const entry = objs(entries)[found];
+    if (entry) {
+      return `${pointer}${at}/${found}/${REFERENCES.find((key) => isMarked(entry[key]))}`;
     }
   }
-  return marked(step.newAgent, '/currentStep/newAgent');
+  return isMarked(step.newAgent) ? `${pointer}/currentStep/newAgent` : undefined;
 }
 
 /** A call id under which the history has two different calls. */

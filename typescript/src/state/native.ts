@@ -27,8 +27,10 @@ function restore(document: PortableRunState, options: StateOptions): Obj {
   const before = own?.decisions ?? document.decisions;
   const base = generate({ ...document, decisions: before }, { own: true });
   let native = obj(apply(base, own?.patch ?? []));
-  const known = new Set(before.map(canonical));
-  const added = document.decisions.filter((decision) => !known.has(canonical(decision)));
+  const known = new Set(own?.decisions?.map(canonical));
+  const added = own?.decisions
+    ? document.decisions.filter((decision) => !known.has(canonical(decision)))
+    : [];
   if (added.length > 0) {
     native = withDecisions(native, document, added);
   }

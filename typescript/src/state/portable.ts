@@ -81,8 +81,8 @@ function toolUse(native: Obj): PortableRunState['tool_use'] {
 /** Position in a native history of the item that is at `index` without placeholders. */
 function nativeIndex(nativeItems: readonly Obj[], index: number): number {
   let left = index;
-  for (const [position, item] of nativeItems.entries()) {
-    if (!isPlaceholder(item)) {
+  for (let position = 0; position < nativeItems.length; position += 1) {
+    if (!isPlaceholder(nativeItems[position])) {
       if (left === 0) {
         return position;
       }

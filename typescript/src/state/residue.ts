@@ -20,7 +20,32 @@ export interface Operation {
 export function diff(from: unknown, to: unknown): Operation[] {
   const patch: Operation[] = [];
   compare(from, to, '', patch);
-  return deepEqual(apply(from, patch), to) ? patch : [{ op: 'replace', path: '', value: to }];
+  return verified(apply(from, patch), from, to) ? patch : [{ op: 'replace', path: '', value: to }];
+}
+
+/** Whether a patched value is the wanted one. What the patch left alone was compared before. */
+function verified(patched: unknown, from: unknown, to: unknown): boolean {
+  if (patched === from || patched === to) {
+    return true;
+  }
+  if (isObj(patched) && isObj(from) && isObj(to)) {
+    const keys = Object.keys(patched);
+    const wanted = Object.keys(to).filter((key) => to[key] !== undefined);
+    return (
+      keys.length === wanted.length &&
+      keys.every((key) => Object.hasOwn(to, key) && verified(patched[key], from[key], to[key]))
+    );
+  }
+  if (Array.isArray(patched) && Array.isArray(from) && Array.isArray(to)) {
+    const moved = patched.length !== from.length;
+    return (
+      patched.length === to.length &&
+      patched.every((entry, index) =>
+        moved ? deepEqual(entry, to[index]) : verified(entry, from[index], to[index]),
+      )
+    );
+  }
+  return deepEqual(patched, to);
 }
 
 function compare(from: unknown, to: unknown, path: string, patch: Operation[]): void {
@@ -36,20 +61,39 @@ function compare(from: unknown, to: unknown, path: string, patch: Operation[]): 
   }
 }
 
+/** Whether an object really has a key whose value was read from it. */
+function has(target: Obj, key: string, value: unknown): boolean {
+  // No JSON value is undefined or a function: those were not the object's own.
+  return key === '__proto__' || value === undefined || typeof value === 'function'
+    ? Object.hasOwn(target, key)
+    : true;
+}
+
 function compareObjects(from: Obj, to: Obj, path: string, patch: Operation[]): void {
-  for (const key in from) {
-    if (!Object.hasOwn(to, key) || to[key] === undefined) {
-      patch.push({ op: 'remove', path: path + step(key) });
-    }
-  }
+  let kept = 0;
   for (const key in to) {
-    if (to[key] === undefined) {
+    const value = to[key];
+    const before = from[key];
+    if (value === undefined) {
       continue;
     }
-    if (!Object.hasOwn(from, key)) {
-      patch.push({ op: 'add', path: path + step(key), value: to[key] });
-    } else if (from[key] !== to[key]) {
-      compare(from[key], to[key], path + step(key), patch);
+    if (!has(from, key, before)) {
+      patch.push({ op: 'add', path: path + step(key), value });
+      continue;
+    }
+    kept += 1;
+    if (before !== value) {
+      compare(before, value, path + step(key), patch);
+    }
+  }
+  for (const _key in from) {
+    kept -= 1;
+  }
+  if (kept !== 0) {
+    for (const key in from) {
+      if (!Object.hasOwn(to, key) || to[key] === undefined) {
+        patch.push({ op: 'remove', path: path + step(key) });
+      }
     }
   }
 }

@@ -2,7 +2,7 @@
  * Token usage.
  */
 import type { Usage } from './document.js';
-import { deepEqual, hasKeys, isObj, list, type Obj, obj, objs, put } from './json.js';
+import { deepEqual, hasKeys, type Obj, obj, objs, put } from './json.js';
 
 type Details = Usage['input_tokens_details'];
 type Entry = Usage['entries'][number];
@@ -14,14 +14,23 @@ function count(value: unknown): number {
 /** Adds up details; TypeScript keeps one object for each addition. */
 function sum(details: unknown): Details {
   const total: Details = {};
-  for (const entry of Array.isArray(details) ? objs(details) : [obj(details)]) {
-    for (const [key, value] of Object.entries(entry)) {
-      if (typeof value === 'number') {
-        total[key] = (total[key] ?? 0) + value;
-      }
+  if (Array.isArray(details)) {
+    for (const entry of details) {
+      add(total, obj(entry));
     }
+  } else {
+    add(total, obj(details));
   }
   return total;
+}
+
+function add(total: Details, details: Obj): void {
+  for (const key in details) {
+    const value = details[key];
+    if (typeof value === 'number') {
+      total[key] = (total[key] ?? 0) + value;
+    }
+  }
 }
 
 /** Usage of a snapshot as the document keeps it. */
@@ -88,9 +97,4 @@ export function usageToNative(usage: Usage, endpoint: string | undefined): Obj {
     native.requestUsageEntries = usage.entries.map((entry) => entryToNative(entry, endpoint));
   }
   return native;
-}
-
-/** Whether a value looks like usage of this SDK. */
-export function isUsage(value: unknown): boolean {
-  return isObj(value) && list(value.inputTokensDetails).every(isObj);
 }

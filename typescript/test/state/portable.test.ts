@@ -381,6 +381,14 @@ const BLOCKED: [string, string, (state: Obj) => void][] = [
     },
   ],
   [
+    'call-in-flight',
+    'nested',
+    (state) => {
+      delete state.lastProcessedResponse;
+      state.currentStep = { type: 'next_step_run_again' };
+    },
+  ],
+  [
     'ambiguous-call',
     'weather',
     (state) => {
