@@ -133,7 +133,7 @@ def packages(session: nox.Session) -> None:
     """Build both packages, install what was built into clean folders, and try it there."""
     _python(session)
     _typescript(session)
-    folder = Path(session.create_tmp())
+    folder = Path(session.create_tmp()).absolute()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _run(session, "uv", "build", "--quiet", "--wheel", "--out-dir", str(folder))
@@ -145,7 +145,7 @@ def packages(session: nox.Session) -> None:
 @nox.session
 def minimums(session: nox.Session) -> None:
     """Unit tests of the Python port with the oldest releases pyproject.toml allows."""
-    environment = Path(session.create_tmp()) / "venv"
+    environment = Path(session.create_tmp()).absolute() / "venv"
     python = str(environment / "bin" / "python")
     _run(session, "uv", "venv", "--quiet", "--clear", str(environment))
     _run(
@@ -159,7 +159,7 @@ def minimums(session: nox.Session) -> None:
 @nox.session
 def zod(session: nox.Session) -> None:
     """Unit tests of the TypeScript port with the newest zod its peer range allows."""
-    copy = Path(session.create_tmp()) / "repository"
+    copy = Path(session.create_tmp()).absolute() / "repository"
     shutil.rmtree(copy, ignore_errors=True)
     for name in ("typescript", "schemas", "tests", "cassettes", "conformance"):
         shutil.copytree(

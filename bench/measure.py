@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 Work = Callable[[], object]
 
 
-def medians(works: Mapping[str, Work], *, seconds: float = 1.5) -> dict[str, float]:
+def medians(works: Mapping[str, Work], *, seconds: float = 1.0) -> dict[str, float]:
     """The median time of each work in seconds.
 
     One round runs every work once, so that a slow moment of the machine meets all of them. There
-    are at least five rounds, and as many more as fit into `seconds`.
+    are at least three rounds, and as many more as fit into `seconds`.
     """
     times: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 3:
         for name, work in works.items():
             gc.collect()
             started = time.perf_counter()

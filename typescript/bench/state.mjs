@@ -1,5 +1,6 @@
 // Measures the TypeScript port for `python -m bench`: node bench/state.mjs BASE_URL OTHER OUTPUT.
 // Prints sizes in bytes and median times in seconds as JSON; writes its own document to OUTPUT.
+// BASE_URL `-` is no run: the snapshot is then made from the document OTHER, and no save measured.
 import { readFile, writeFile } from 'node:fs/promises';
 import { Agent, OpenAIProvider, setTracingDisabled, tool } from '@openai/agents';
 import { z } from 'zod';
@@ -19,12 +20,12 @@ function bench(needsApproval, name, answer) {
   });
 }
 
-/** Medians of works that are taken in turns; at least five rounds, more for 1.5 seconds. */
+/** Medians of works that are taken in turns; at least three rounds, more for one second. */
 function medians(works) {
   const times = Object.fromEntries(Object.keys(works).map((name) => [name, []]));
   for (const work of Object.values(works)) work();
-  const end = performance.now() + 1500;
-  while (performance.now() < end || Object.values(times)[0].length < 5) {
+  const end = performance.now() + 1000;
+  while (performance.now() < end || Object.values(times)[0].length < 3) {
     for (const [name, work] of Object.entries(works)) {
       globalThis.gc();
       const started = performance.now();
@@ -36,37 +37,46 @@ function medians(works) {
   return Object.fromEntries(Object.entries(times).map(([name, list]) => [name, median(list)]));
 }
 
-const [baseURL, otherFile, outputFile] = process.argv.slice(2);
-const agent = new Agent({
-  name: 'Bench',
-  model: 'gpt-x',
-  tools: [
-    bench(false, 'note', ({ number, note }) => `noted ${number}: ${note}`),
-    bench(true, 'ask', () => 'yes'),
-  ],
-});
-const modelProvider = new OpenAIProvider({ apiKey: 'none', baseURL });
-const { state } = await runAgent(agent, 'Go', { modelProvider, maxTurns: null });
+/** The state of a run against the model at `baseURL`. */
+async function paused(baseURL) {
+  const agent = new Agent({
+    name: 'Bench',
+    model: 'gpt-x',
+    tools: [
+      bench(false, 'note', ({ number, note }) => `noted ${number}: ${note}`),
+      bench(true, 'ask', () => 'yes'),
+    ],
+  });
+  const modelProvider = new OpenAIProvider({ apiKey: 'none', baseURL });
+  return (await runAgent(agent, 'Go', { modelProvider, maxTurns: null })).state;
+}
 
-const native = state.toJSON();
-const { document } = toPortable(native);
+const [baseURL, otherFile, outputFile] = process.argv.slice(2);
 const other = JSON.parse(await readFile(otherFile, 'utf8'));
+const state = baseURL === '-' ? undefined : await paused(baseURL);
+const native = state?.toJSON() ?? toNative(other).document;
+const { document } = toPortable(native);
 await writeFile(outputFile, encode(document));
 const texts = {
   native: JSON.stringify(native),
   portable: encode(document),
   other: encode(other),
 };
-const times = medians({
-  parse_native: () => JSON.parse(texts.native),
-  parse_portable: () => JSON.parse(texts.portable),
-  parse_other: () => JSON.parse(texts.other),
-  to_portable: () => toPortable(native),
-  to_native: () => toNative(document),
-  cross: () => toNative(other),
-  serialise: () => state.toString(),
-  save: () => encode(dumpRunState(state).document),
-});
+const times = {
+  ...medians({
+    parse_native: () => JSON.parse(texts.native),
+    parse_portable: () => JSON.parse(texts.portable),
+    parse_other: () => JSON.parse(texts.other),
+    to_portable: () => toPortable(native),
+    to_native: () => toNative(document),
+    cross: () => toNative(other),
+  }),
+  ...(state &&
+    medians({
+      serialise: () => state.toString(),
+      save: () => encode(dumpRunState(state).document),
+    })),
+};
 const sizes = {
   to_portable: texts.native.length,
   to_native: texts.portable.length,
