@@ -5,6 +5,7 @@ import type { CrossingErrorCode } from '../errors.js';
 import type { Run } from './calls.js';
 import type { RunItem, StateOptions } from './document.js';
 import { deepEqual, isObj, type Obj, obj, objs, str, text } from './json.js';
+import { toProtocol } from './protocol/index.js';
 import { unanswered } from './status.js';
 
 /** One reason, as the document states it. */
@@ -97,7 +98,7 @@ function unknownCall(run: Run): string | undefined {
   const output = run.responses.at(-1)?.output ?? [];
   const known = new Set(run.items.map(({ item }) => str(item.call_id)));
   return output
-    .filter(({ type }) => type === 'custom_tool_call' || type === 'local_shell_call')
+    .filter((item) => item.type?.endsWith('_call') && toProtocol(item).type === 'unknown')
     .map(({ call_id }) => text(call_id))
     .find((callId) => callId !== undefined && !known.has(callId));
 }

@@ -8,14 +8,13 @@ import { DecisionWriter } from './decisions.js';
 import type { Decision, PortableRunState, RunItem, WireItem } from './document.js';
 import { guardrailsToNative } from './guardrails.js';
 import {
-  approvalId,
   DEFAULT_TOOL_NAMES,
   interruptionToNative,
   ownInterruptions,
   type Placed,
   place,
 } from './interruptions.js';
-import { type Obj, obj, put, str } from './json.js';
+import { type Obj, obj, put } from './json.js';
 import { ledger } from './ledger.js';
 import { nestedToNative } from './nested.js';
 import { processedResponse } from './processed.js';
@@ -270,9 +269,4 @@ function ownership(
     interruptionGeneratedItemIndexes: indexes,
     toolOutputGuardrailResultStartIndex: responses.length === 1 ? 0 : guardrails.tool_output.length,
   };
-}
-
-/** The ids of the interruptions of a run, for comparing. */
-export function interruptionIds(run: Run): (string | undefined)[] {
-  return run.interruptions.map(({ item }) => approvalId(item) ?? str(item.id));
 }

@@ -77,11 +77,13 @@ const EXECUTED = new Set<unknown>([
 /** Marks an input item that stands for a kind of item TypeScript has no place for. */
 const CARRIED = 'timestep:';
 
+const EXECUTED_MARK = ':executed';
+
 function carriedType(inputId: string | undefined): RunItemType | undefined {
   if (!inputId?.startsWith(CARRIED)) {
     return undefined;
   }
-  const type = inputId.slice(CARRIED.length).split(':')[0];
+  const type = inputId.split(':')[1];
   return TYPES.has(type) || NATIVE_TYPES.has(type as RunItemType)
     ? (type as RunItemType)
     : undefined;
@@ -131,7 +133,9 @@ export function runItemToPortable(native: Obj, pointer: string): RunItem {
     item: wire,
     agent: agentOf(native.agent, `${pointer}/agent`),
   };
-  if (nativeType === 'input_item' && !carried && text(inputId)) {
+  if (carried && inputId?.endsWith(EXECUTED_MARK)) {
+    item.executed = true;
+  } else if (nativeType === 'input_item' && !carried && text(inputId)) {
     item.input_id = inputId;
   }
   if (nativeType === 'tool_call_output_item') {
@@ -177,7 +181,7 @@ export function runItemToNative(item: RunItem, { calls, index }: RunItemContext)
       type: 'input_item',
       rawItem: unknownItem(item.item),
       agent,
-      inputId: `${CARRIED}${item.type}:${index}`,
+      inputId: `${CARRIED}${item.type}:${index}${item.executed ? EXECUTED_MARK : ''}`,
     };
   }
   if (type === 'handoff_output_item') {

@@ -314,6 +314,7 @@ describe('written', () => {
         type: 'tool_call_output_item',
         item: { type: 'custom_tool_call_output', call_id: 'x', output: 'ok' },
         agent: 'assistant',
+        executed: true,
       },
       {
         type: 'input_item',
