@@ -9,6 +9,8 @@
     ├── GraphError             the live agents lack something the run names
     ├── LoadError              the official SDK did not restore the run
     ├── StoreError             a store has no such run state
+    ├── ModelError             the model cannot be asked, or not asked this
+    │   └── OllamaError        the Ollama server refused, failed or was not there
     └── InterruptionException  the run stopped for a decision
 
 The codes are those of ``schemas/errors.json``, equal in every port.
@@ -68,6 +70,20 @@ HINTS: Final = MappingProxyType(
         "report the document if they are.",
         "state-not-found": "Check the location; nothing was saved there.",
         "unknown-location": "Give a file path.",
+        "unknown-prefix": "Use a known prefix, or add a provider for this one to the "
+        "MultiModelProviderMap.",
+        "missing-key": "Set OPENAI_API_KEY, or give the provider a key or a client.",
+        "missing-model": "Name the model, as in openai/gpt-4.1 or ollama/llama3.",
+        "unsupported-input": "Leave this item out, or give its content in a form the model takes: "
+        "text, or an image as a data: URL.",
+        "unsupported-setting": "Remove the setting, or use one that the model's server knows.",
+        "unsupported-tool": "Use function tools and handoffs; hosted tools run only at OpenAI.",
+        "tool-conflict": "Give every tool and handoff of the agent its own name.",
+        "ollama-unreachable": "Start Ollama, or set OLLAMA_HOST or base_url to where it runs.",
+        "ollama-refused": "Read the server's message; status tells its kind.",
+        "ollama-stream-failed": "Read the server's message, and ask again if it is retryable.",
+        "ollama-stream-ended": "Ask again; the connection was cut before the answer was complete.",
+        "ollama-not-run": "Send at least one message that is not a system message.",
         "interrupted": "Approve or reject the interruptions on the state and run it again.",
     }
 )
@@ -172,6 +188,52 @@ class StoreError(TimestepError):
 
     phase = "store"
     codes = ("state-not-found", "unknown-location")
+
+
+class ModelError(TimestepError):
+    """The model of this name does not exist here, or cannot be asked for what the run wants."""
+
+    phase = "model"
+    codes = (
+        "unknown-prefix",
+        "missing-key",
+        "missing-model",
+        "unsupported-input",
+        "unsupported-setting",
+        "unsupported-tool",
+        "tool-conflict",
+    )
+
+
+class OllamaError(ModelError):
+    """The Ollama server was not there, refused the request, or did not finish its answer.
+
+    ``status`` is the HTTP status, where the failure had one; ``retryable`` says whether the same
+    request may succeed later; ``body`` is what the server said: parsed JSON, or text.
+    """
+
+    codes = (
+        "ollama-unreachable",
+        "ollama-refused",
+        "ollama-stream-failed",
+        "ollama-stream-ended",
+        "ollama-not-run",
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "ollama-refused",
+        status: int | None = None,
+        retryable: bool = False,
+        body: Any = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.status = status
+        self.retryable = retryable
+        self.body = body
 
 
 class InterruptionException(TimestepError):

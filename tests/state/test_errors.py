@@ -9,7 +9,11 @@ CODES = json.loads((Path(__file__).parents[2] / "schemas" / "errors.json").read_
 
 
 def test_classes_carry_the_codes_of_the_contract() -> None:
-    classes = {cls.__name__: list(cls.codes) for cls in errors.TimestepError.__subclasses__()}
+    classes = {
+        cls.__name__: list(cls.codes)
+        for parent in (errors.TimestepError, errors.ModelError)
+        for cls in parent.__subclasses__()
+    }
     assert classes == CODES
 
 
@@ -33,3 +37,11 @@ def test_an_interruption_carries_the_state() -> None:
     error = errors.InterruptionException(["call"], "state", "result")
     assert (error.interruptions, error.state, error.result) == (["call"], "state", "result")
     assert error.code == "interrupted"
+
+
+def test_an_ollama_error_is_a_model_error_with_the_facts_of_the_answer() -> None:
+    error = errors.OllamaError("gone", status=404, body={"error": "gone"})
+    assert isinstance(error, errors.ModelError)
+    assert (error.code, error.status, error.retryable) == ("ollama-refused", 404, False)
+    assert error.body == {"error": "gone"}
+    assert str(error) == "ollama-refused: gone"
