@@ -180,6 +180,14 @@ def fixtures(session: nox.Session) -> None:
     _run(session, PYTHON, "-m", "conformance.fixtures.generate", "--older")
 
 
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Break one rule of a codec after the other; each has to turn a case red. Takes half an hour."""
+    _python(session)
+    _typescript(session)
+    _run(session, PYTHON, "-m", "conformance.harness.mutants", *session.posargs)
+
+
 CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas, conformance, external)
 
 
