@@ -182,7 +182,7 @@ def fixtures(session: nox.Session) -> None:
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Break one rule of a codec after the other; each has to turn a case red. Takes half an hour."""
+    """Break one codec rule after the other; each has to turn a case red. Takes half an hour."""
     _python(session)
     _typescript(session)
     _run(session, PYTHON, "-m", "conformance.harness.mutants", *session.posargs)
