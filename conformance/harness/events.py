@@ -130,7 +130,8 @@ def _message(content: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
                 yield "refusal.delta", {**at, "delta": piece}
             yield "refusal.done", {**at, "refusal": part["refusal"]}
         else:
-            yield "content_part.added", {**at, "part": {**part, "annotations": [], "text": ""}}
+            begun = {key: [] for key in ("annotations", "logprobs") if key in part}
+            yield "content_part.added", {**at, "part": {**part, **begun, "text": ""}}
             for piece in _words(part["text"]):
                 yield "output_text.delta", {**at, "delta": piece, "logprobs": []}
             for number, note in enumerate(part["annotations"]):

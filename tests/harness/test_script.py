@@ -141,6 +141,19 @@ def test_items_begin_with_the_fields_they_began_with() -> None:
 
 
 @recorded
+def test_parts_begin_empty() -> None:
+    known = {part(event) for stream in streams() for event in stream}
+    made = {part(event) for stream in streams() for event in rebuilt(stream[-1]["response"])}
+    assert made <= known
+    assert len(made) > 1
+
+
+def part(event: Event) -> str:
+    """The part an event begins, as text; empty for other events."""
+    return json.dumps(event["part"], sort_keys=True) if event["type"].endswith("part.added") else ""
+
+
+@recorded
 def test_the_response_object_has_the_fields_of_a_recorded_one() -> None:
     known = {frozenset(stream[-1]["response"]) for stream in streams()}
     data = script.expand("x", {"at": "2026-11-25", "turns": [[{"type": "message", "text": "x"}]]})

@@ -117,6 +117,20 @@ def test_expectations_of_the_whole_run(tmp_path: Path) -> None:
     assert set(statuses(run(tmp_path, only)).values()) == {"fail count"}
 
 
+def test_effects_of_all_ports_are_one_ledger(tmp_path: Path) -> None:
+    between = {"port": "A", "do": "run.advance", "expect": {"status": "interrupted"}}
+    legs = [START, DECIDE, between, CROSS, {**LATE, "call_id": "call_2"}, ADVANCE]
+    twice = case(legs=legs, cassette="pay-twice")
+    results = run(tmp_path, twice)
+    assert set(statuses(results).values()) == {"fail effects"}
+    assert results[0].message == 'pay({"n":1}) happened, or too often'
+    twice["expect"]["effects"] *= 2
+    assert set(statuses(run(tmp_path, twice)).values()) == {"pass"}
+    del twice["expect"]["effects"]
+    results = run(tmp_path, twice, lies={"typescript": "runs-twice"})
+    assert statuses(results)["typescript->python"] == "fail effects"
+
+
 def test_requests_can_be_held_to_those_of_the_writer(tmp_path: Path) -> None:
     told = case()
     told["expect"]["requests"] = "equal-to-writer"

@@ -75,10 +75,14 @@ def build(root: Path, *cases: Mapping[str, Any], lies: Mapping[str, str] | None 
         for name in ("python", "typescript")
     }
     (folder / "ports.yaml").write_text(yaml.safe_dump({"ports": ports}))
-    for each in cases or (CASE,):
-        (folder / "cases" / f"{each['id']}.yaml").write_text(yaml.safe_dump(dict(each)))
+    for one in cases or (CASE,):
+        (folder / "cases" / f"{one['id']}.yaml").write_text(yaml.safe_dump(dict(one)))
     (folder / "agents" / "tiny.yaml").write_text(yaml.safe_dump(AGENTS))
-    (root / "cassettes" / "pay.yaml").write_text(script.dump(script.expand("pay", SCRIPT)))
+    call = {**SCRIPT["turns"][0][0], "call_id": "call_2"}
+    twice = {**SCRIPT, "turns": [SCRIPT["turns"][0], [call], SCRIPT["turns"][1]]}
+    for name, each in (("pay", SCRIPT), ("pay-twice", twice)):
+        text = script.dump(script.expand(name, each))
+        (root / "cassettes" / f"{name}.yaml").write_text(text)
     return root
 
 
