@@ -9,14 +9,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import runs
-from bench.measure import exponent, medians
+from bench.measure import command, exponent, medians
 from timestep.state import dump_run_state, to_native, to_portable
 from timestep.store.text import encode
 
@@ -43,12 +42,12 @@ def main() -> None:
     """Measures and prints."""
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
     rows = [*_import_times(), *asyncio.run(_states())]
-    print(f"{'what':<44}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
+    print(f"{'what':<52}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
     for row in sorted(rows, key=lambda row: (row.what, row.port)):
         aim = "" if row.aim is None else f"<= {row.aim:g}"
         mark = "" if row.aim is None or row.value <= row.aim else "  above"
         print(
-            f"{row.what:<44}{row.port:<12}{row.items:>6}{row.value:>10.3g} {row.unit}{aim:>9}{mark}"
+            f"{row.what:<52}{row.port:<12}{row.items:>6}{row.value:>10.3g} {row.unit}{aim:>9}{mark}"
         )
 
 
@@ -97,7 +96,7 @@ def _ratios(port: str, items: int, took: Mapping[str, float]) -> Iterator[Row]:
 
 
 def _python(state: Any, other: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Sizes in bytes and median times in seconds of the works of the Python port."""
+    """Sizes in bytes and median CPU times in seconds of the works of the Python port."""
     native = state.to_json()
     document = to_portable(native).document
     texts = {
@@ -146,7 +145,7 @@ async def _typescript(
 
 
 def _import_times() -> Iterator[Row]:
-    """Import time of each package against that of its SDK, both without the bare interpreter."""
+    """Importing each package against importing its SDK, both without the bare interpreter."""
     python = [sys.executable, "-c"]
     node = ["node", "--input-type=module", "-e"]
     commands = {
@@ -159,11 +158,9 @@ def _import_times() -> Iterator[Row]:
     }
     _say("imports")
     times: dict[tuple[str, str], list[float]] = {key: [] for key in commands}
-    for _ in range(9):
-        for key, command in commands.items():
-            started = time.perf_counter()
-            subprocess.run(command, check=True, cwd=TYPESCRIPT)
-            times[key].append(time.perf_counter() - started)
+    for _ in range(7):
+        for key, arguments in commands.items():
+            times[key].append(command(arguments, TYPESCRIPT))
     took = {key: statistics.median(each) for key, each in times.items()}
     for port in ("python", "typescript"):
         nothing = took[port, "nothing"]

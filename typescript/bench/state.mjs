@@ -1,5 +1,5 @@
 // Measures the TypeScript port for `python -m bench`: node bench/state.mjs BASE_URL OTHER OUTPUT.
-// Prints sizes in bytes and median times in seconds as JSON; writes its own document to OUTPUT.
+// Prints sizes in bytes and median CPU times in seconds as JSON; writes its own document to OUTPUT.
 // BASE_URL `-` is no run: the snapshot is then made from the document OTHER, and no save measured.
 import { readFile, writeFile } from 'node:fs/promises';
 import { Agent, OpenAIProvider, setTracingDisabled, tool } from '@openai/agents';
@@ -20,21 +20,32 @@ function bench(needsApproval, name, answer) {
   });
 }
 
-/** Medians of works that are taken in turns; at least three rounds, more for one second. */
+function cpuSeconds() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+function once(work, repeats) {
+  globalThis.gc();
+  const started = cpuSeconds();
+  for (let index = 0; index < repeats; index += 1) work();
+  return (cpuSeconds() - started) / repeats;
+}
+
+/** Median CPU times of works that are taken in turns, as bench/measure.py takes them. */
 function medians(works) {
-  const times = Object.fromEntries(Object.keys(works).map((name) => [name, []]));
-  for (const work of Object.values(works)) work();
-  const end = performance.now() + 1000;
-  while (performance.now() < end || Object.values(times)[0].length < 3) {
-    for (const [name, work] of Object.entries(works)) {
-      globalThis.gc();
-      const started = performance.now();
-      work();
-      times[name].push((performance.now() - started) / 1000);
-    }
+  const names = Object.keys(works);
+  const warm = (work) => [1, 2, 3].map(() => once(work, 1)).at(-1);
+  const repeats = names.map((name) => Math.ceil(0.01 / Math.max(warm(works[name]), 1e-6)));
+  const times = names.map(() => []);
+  const end = cpuSeconds() + 1;
+  while (cpuSeconds() < end || times[0].length < 3) {
+    names.forEach((name, index) => {
+      times[index].push(once(works[name], repeats[index]));
+    });
   }
   const median = (list) => list.sort((left, right) => left - right)[Math.floor(list.length / 2)];
-  return Object.fromEntries(Object.entries(times).map(([name, list]) => [name, median(list)]));
+  return Object.fromEntries(names.map((name, index) => [name, median(times[index])]));
 }
 
 /** The state of a run against the model at `baseURL`. */

@@ -1,9 +1,14 @@
 /** The store of one run's state. */
 import type { Agent, RunState } from '@openai/agents';
 import { CrossingError, StoreError } from '../errors.js';
-import { dumpRunState, loadRunState, type StateOptions } from '../state/index.js';
+import type { StateOptions } from '../state/index.js';
 import * as file from './file.js';
 import { decode, encode, refuseRawSnapshot } from './text.js';
+
+/** Loaded on first use, so that importing the package stays cheap. */
+function codec(): Promise<typeof import('../state/index.js')> {
+  return import('../state/index.js');
+}
 
 /**
  * Keeps the state of one run at `location` as a portable document both ports read.
@@ -35,6 +40,7 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
    * of `dumpRunState` and of the file system.
    */
   async save(state: RunState<TContext, TAgent>): Promise<void> {
+    const { dumpRunState } = await codec();
     const text = encode(dumpRunState(state).document);
     await this.#at(() => file.replace(this.#path, text));
   }
@@ -65,6 +71,7 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
         { hint: 'continue the conversation in a new run, with its input and items as input' },
       );
     }
+    const { loadRunState } = await codec();
     return await loadRunState<TContext, TAgent>(document, this.#agent, options);
   }
 
