@@ -32,11 +32,12 @@ def test_a_good_document_is_valid() -> None:
 @pytest.mark.parametrize(
     ("change", "code", "pointer"),
     [
-        ({"format": "other"}, "not-a-run-state", None),
+        ({"format": "other"}, "not-a-run-state", "/format"),
         ({"version": "2"}, "newer-version", "/version"),
         ({"version": 1}, "malformed", "/version"),
         ({"status": "paused"}, "malformed", "/status"),
         ({"surprise": 1}, "malformed", ""),
+        ({"response": {"start": 0, "count": 9, "tools_used": []}}, "malformed", "/response"),
         ({"items": [{"type": "tool_call_item", "agent": "a"}]}, "malformed", "/items/0"),
         ({"context": []}, "malformed", "/context"),
     ],

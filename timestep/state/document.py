@@ -66,7 +66,7 @@ def validate(document: Any) -> None:
     if not isinstance(document, dict):
         raise DocumentError("a run state is a JSON object", code="malformed", pointer="")
     if document.get("format") != FORMAT:
-        raise DocumentError(_what_it_is(document), code="not-a-run-state")
+        raise DocumentError(_what_it_is(document), code="not-a-run-state", pointer="/format")
     version = document.get("version")
     if _is_newer(version):
         raise DocumentError(
@@ -84,6 +84,20 @@ def validate(document: Any) -> None:
         raise DocumentError(
             _shorten(error.message), code="malformed", pointer=pointer(error.instance_path)
         )
+    _check_range(document, "")
+
+
+def _check_range(run: Json, at: str) -> None:
+    """What JSON Schema cannot say: the response's range lies inside the history."""
+    response = run["response"]
+    if response is None:
+        return
+    if response.get("start", 0) + response.get("count", 0) > len(run["items"]):
+        raise DocumentError(
+            "the response ends beyond the last item", code="malformed", pointer=f"{at}/response"
+        )
+    for identifier, nested in response.get("nested_runs", {}).items():
+        _check_range(nested, at + pointer(("response", "nested_runs", identifier)))
 
 
 def pointer(path: Iterable[str | int]) -> str:
