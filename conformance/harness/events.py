@@ -130,7 +130,7 @@ def _message(content: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
                 yield "refusal.delta", {**at, "delta": piece}
             yield "refusal.done", {**at, "refusal": part["refusal"]}
         else:
-            begun = {key: [] for key in ("annotations", "logprobs") if key in part}
+            begun: Json = {key: [] for key in ("annotations", "logprobs") if key in part}
             yield "content_part.added", {**at, "part": {**part, **begun, "text": ""}}
             for piece in _words(part["text"]):
                 yield "output_text.delta", {**at, "delta": piece, "logprobs": []}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .matrix import Matrix
-from .report import Result
+from .report import Result, summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,11 +17,17 @@ if TYPE_CHECKING:
 
 
 class Live:
-    """Shows results as they come. `total` is how many are due."""
+    """Shows results as they come. `due` is how many each case has to deliver.
 
-    def __init__(self, total: int, *, quiet: bool = False) -> None:
-        self._total = total
+    Plain lines: one for each case when its last result is in, and one at once for each run that
+    is not well.
+    """
+
+    def __init__(self, due: Mapping[str, int], *, quiet: bool = False) -> None:
+        self._due = Counter(due)
+        self._total = self._due.total()
         self._results: list[Result] = []
+        self._open: dict[str, list[Result]] = {}
         self._began = time.monotonic()
         self._rich: RichLive | None = None
         self._quiet = quiet
@@ -35,22 +43,26 @@ class Live:
     def add(self, result: Result) -> None:
         """A result has come."""
         self._results.append(result)
-        if self._rich is None and not self._quiet:
-            print(self._line(result), file=sys.stderr, flush=True)
+        if self._rich is not None or self._quiet:
+            return
+        if not result.green:
+            first = result.message.partition("\n")[0][:160]
+            check = f" ({result.check})" if result.check else ""
+            self._print(f"{result.case} {result.pairing} {result.status}{check}: {first}")
+        group = self._open.setdefault(result.case, [])
+        group.append(result)
+        if len(group) == self._due[result.case]:
+            self._print(_line(self._open.pop(result.case)))
 
     def close(self) -> None:
+        """Nothing more comes."""
         if self._rich is not None:
             self._rich.stop()
+        for group in self._open.values():
+            self._print(_line(group))
 
-    def _line(self, result: Result) -> str:
-        status = f"known {result.status}" if result.known else result.status
-        check = f" ({result.check})" if result.check else ""
-        first = result.message.partition("\n")[0][:160]
-        tail = f": {first}" if result.status != "pass" else ""
-        return (
-            f"[{len(self._results)}/{self._total}] {result.case} {result.pairing} "
-            f"{status}{check} {result.seconds:.2f} s{tail}"
-        )
+    def _print(self, line: str) -> None:
+        print(f"[{len(self._results)}/{self._total}] {line}", file=sys.stderr, flush=True)
 
     def _render(self) -> RenderableType:
         from rich.console import Group
@@ -70,3 +82,8 @@ class Live:
         eta = f", about {left:.0f} s left" if done else ""
         now = self._results[-1].case if self._results else ""
         return Group(table, Text(f"{done} of {self._total} runs, {elapsed:.0f} s{eta}  {now}"))
+
+
+def _line(group: Sequence[Result]) -> str:
+    seconds = sum(each.seconds for each in group)
+    return f"{group[0].case} {summary(group)}, {seconds:.1f} s: {group[0].title}"

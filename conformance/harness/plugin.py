@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import os
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ class CaseItem(pytest.Item):
     def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> str | Any:
-        if isinstance(excinfo.value, Unexpected):
+        if isinstance(excinfo.value, Unexpected | HarnessError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
@@ -174,7 +175,9 @@ class Reporter:
         self._live: Live | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._expect(len(session.items))
+        cases = [item.case for item in session.items if isinstance(item, CaseItem)]
+        if cases:
+            self._expect(Counter(case.id for case in cases))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         values: dict[str, Any] | None = getattr(report, "conformance", None)
@@ -184,7 +187,7 @@ class Reporter:
         self.results[result.key] = result
         self.hello |= values["hello"]
         if self._live is None:
-            self._expect(len(self._suite.every_run()))
+            self._expect(Counter(each.case for each in self._suite.every_run()))
         assert self._live is not None
         self._live.add(result)
 
@@ -243,9 +246,9 @@ class Reporter:
             f"{verdict.text} ({self.report.seconds:.1f} s)", green=verdict.ok, red=not verdict.ok
         )
 
-    def _expect(self, total: int) -> None:
+    def _expect(self, due: Counter[str]) -> None:
         if not self._config.option.collectonly and self._live is None:
-            self._live = Live(total, quiet=self._config.option.verbose < -1)
+            self._live = Live(due, quiet=self._config.option.verbose < -1)
 
 
 def _filtered(config: pytest.Config) -> bool:

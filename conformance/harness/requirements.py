@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{path.name} exists, and a requirement set is frozen; --force writes over it")
     names = sorted((case.id, case.title) for case in library.cases)
     lines = [f"  - {name}  # {title}" for name, title in names]
+    path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join([f'version: "{options.version}"', "cases:", *lines, ""]))
     print(f"wrote {path.name}: {len(names)} cases", file=sys.stderr)
     return 0
