@@ -20,8 +20,9 @@ LAYERS = {
     "errors": set[str](),
     "state": set[str](),
     "store": {"state"},
-    "run": {"store", "state"},
-    "cli": {"run", "store", "state"},
+    "models": set[str](),
+    "run": {"models", "store", "state"},
+    "cli": {"run", "models", "store", "state"},
 }
 
 

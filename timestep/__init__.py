@@ -15,9 +15,17 @@ if TYPE_CHECKING:
         GraphError,
         InterruptionException,
         LoadError,
+        ModelError,
+        OllamaError,
         SnapshotError,
         StoreError,
         TimestepError,
+    )
+    from timestep.models import (
+        MultiModelProvider,
+        MultiModelProviderMap,
+        OllamaModel,
+        OllamaModelProvider,
     )
     from timestep.run import consume_result, run_agent
     from timestep.store import RunStateStore
@@ -28,6 +36,12 @@ __all__ = [
     "GraphError",
     "InterruptionException",
     "LoadError",
+    "ModelError",
+    "MultiModelProvider",
+    "MultiModelProviderMap",
+    "OllamaError",
+    "OllamaModel",
+    "OllamaModelProvider",
     "RunStateStore",
     "SnapshotError",
     "StoreError",
@@ -37,6 +51,10 @@ __all__ = [
 ]
 
 _MODULES = {
+    "MultiModelProvider": "timestep.models",
+    "MultiModelProviderMap": "timestep.models",
+    "OllamaModel": "timestep.models",
+    "OllamaModelProvider": "timestep.models",
     "RunStateStore": "timestep.store",
     "consume_result": "timestep.run",
     "run_agent": "timestep.run",

@@ -194,7 +194,7 @@ class ModelError(TimestepError):
     """The model of this name does not exist here, or cannot be asked for what the run wants."""
 
     phase = "model"
-    codes = (
+    codes: ClassVar[tuple[str, ...]] = (
         "unknown-prefix",
         "missing-key",
         "missing-model",

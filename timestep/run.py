@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from agents import (
         Agent,
         ModelProvider,
+        MultiProvider,
         RunConfig,
         RunErrorHandlers,
         RunHooks,
@@ -35,6 +37,10 @@ EventHandler = Callable[["StreamEvent"], Awaitable[None] | None]
 
 # Streamed results that raise when drained. Keyed by id: the SDK's results are not hashable.
 _raise_when_drained: WeakValueDictionary[int, RunResultStreaming] = WeakValueDictionary()
+
+
+# Closes the provider made for a streamed run, by the id of its result.
+_closing: dict[int, asyncio.Task[None]] = {}
 
 
 class RunAgentOptions(TypedDict, Generic[TContext], total=False):
@@ -115,9 +121,10 @@ async def run_agent(
     `input` is text, input items, or a run state to resume. With a session, input items come
     after its history, unless `run_config` has a `session_input_callback` of its own.
 
-    `model_provider` wins over the one in `run_config`; everything else in `run_config` is left
-    alone. `max_turns` is a number, or None for no limit. Left out, a new run has the SDK's
-    default and a resumed one keeps the limit in its state.
+    `model_provider` wins over one set in `run_config`; everything else in `run_config` is left
+    alone. With neither, names of models are looked up by a `MultiModelProvider` of this run,
+    which is closed with it. `max_turns` is a number, or None for no limit. Left out, a new run
+    has the SDK's default and a resumed one keeps the limit in its state.
 
     With `raise_on_interruption`, a run that stops for approvals raises `InterruptionException`;
     a streamed one does so when `consume_result` has drained it.
@@ -125,6 +132,11 @@ async def run_agent(
     from agents import RunConfig, Runner, RunState
     from agents.run import RunOptions
 
+    own_provider = None
+    if model_provider is None and (run_config is None or _has_default_provider(run_config)):
+        from timestep.models import MultiModelProvider
+
+        model_provider = own_provider = MultiModelProvider()
     if model_provider is not None:
         run_config = replace(run_config or RunConfig(), model_provider=model_provider)
     options: RunOptions[TContext] = {
@@ -147,10 +159,16 @@ async def run_agent(
 
     if stream:
         streamed = Runner.run_streamed(agent, input, **options)
+        if own_provider is not None:
+            _close_after(streamed, own_provider)
         if raise_on_interruption:
             _raise_when_drained[id(streamed)] = streamed
         return streamed
-    result = await Runner.run(agent, input, **options)
+    try:
+        result = await Runner.run(agent, input, **options)
+    finally:
+        if own_provider is not None:
+            await own_provider.aclose()
     if raise_on_interruption:
         _raise_if_interrupted(result)
     return result
@@ -186,6 +204,8 @@ async def consume_result(result: TResult, *, on_event: EventHandler | None = Non
         # A run loop that fails before its first event is not always raised by stream_events.
         if result.run_loop_exception is not None:
             raise result.run_loop_exception
+        if (closing := _closing.get(id(result))) is not None:
+            await closing
     except Exception as error:
         if handler_error is None:
             raise
@@ -196,6 +216,31 @@ async def consume_result(result: TResult, *, on_event: EventHandler | None = Non
     if _raise_when_drained.get(id(result)) is result:
         _raise_if_interrupted(result)
     return result
+
+
+def _has_default_provider(run_config: RunConfig) -> bool:
+    """Whether the provider is the one the SDK puts in where none is given."""
+    from agents import MultiProvider
+
+    given, default = run_config.model_provider, MultiProvider()
+    return type(given) is MultiProvider and _parts(given) == _parts(default)
+
+
+def _parts(provider: MultiProvider) -> dict[str, Any]:
+    return {**vars(provider), "openai_provider": vars(provider.openai_provider)}
+
+
+def _close_after(streamed: RunResultStreaming, provider: ModelProvider) -> None:
+    """Closes the provider when the run has ended, however it ends."""
+
+    async def close() -> None:
+        if streamed.run_loop_task is not None:
+            await asyncio.wait([streamed.run_loop_task])
+        await provider.aclose()
+
+    key = id(streamed)
+    _closing[key] = asyncio.create_task(close())
+    _closing[key].add_done_callback(lambda _: _closing.pop(key, None))
 
 
 def _raise_if_interrupted(result: RunResult | RunResultStreaming) -> None:

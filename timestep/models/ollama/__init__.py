@@ -1,0 +1,1 @@
+"""Models served by Ollama, over its native chat API."""
