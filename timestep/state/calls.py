@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from timestep.state import wire
-
-Json = dict[str, Any]
+from timestep.state.shape import Json
 
 
 @dataclass(frozen=True, slots=True)

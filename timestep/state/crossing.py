@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from timestep.errors import CrossingError
 from timestep.state import decisions, response, wire
 from timestep.state.calls import Calls, same_call
 from timestep.state.generate import nested_runs
 from timestep.state.graph import AgentView, Graph
-
-Json = dict[str, Any]
+from timestep.state.shape import Json
 
 _BY_NAME: Final = frozenset({"function_name", "native"})
 """What a decision is known by only a name for; older snapshots keep every kind of tool so."""

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from timestep.state import ledger
 from timestep.state.calls import Call, Calls
+from timestep.state.shape import Json, as_list, as_object, is_text
 from timestep.state.wire import CALL_TYPES, NATIVE_TOOL_NAMES
-
-Json = dict[str, Any]
 
 DEFERRED_PREFIX: Final = "deferred_top_level:"
 _PATCH_PREFIX: Final = "apply_patch:"
@@ -79,9 +78,9 @@ def approval_key(key: Json) -> str:
 
 
 def _read_functions(context: Json, calls: Calls) -> Iterator[Json]:
-    for entry in _list(context.get("function_tool_approvals")):
-        owner = _object(_object(entry).get("agent")).get("name")
-        name = _object(entry).get("tool_key")
+    for entry in as_list(context.get("function_tool_approvals")):
+        owner = as_object(as_object(entry).get("agent")).get("name")
+        name = as_object(entry).get("tool_key")
         if not isinstance(owner, str) or not isinstance(name, str):
             continue
         key = _key_of(owner, name, calls)
@@ -91,15 +90,15 @@ def _read_functions(context: Json, calls: Calls) -> Iterator[Json]:
 
 
 def _read_hosted(context: Json, calls: Calls) -> Iterator[Json]:
-    for entry in _list(context.get("hosted_mcp_approvals")):
-        identity = _object(_object(entry).get("identity"))
+    for entry in as_list(context.get("hosted_mcp_approvals")):
+        identity = as_object(as_object(entry).get("identity"))
         label, name = identity.get("server_label"), identity.get("tool_name")
         request = identity.get("request_id")
-        if identity.get("type") == "server_tool" and _text(label) and _text(name):
+        if identity.get("type") == "server_tool" and is_text(label) and is_text(name):
             yield from _facts(
                 {"kind": "mcp", "server_label": label, "name": name}, entry.get("decision")
             )
-        elif identity.get("type") == "request" and _text(request):
+        elif identity.get("type") == "request" and is_text(request):
             tool = {"kind": "mcp_request", "request_id": request}
             for decision in _facts(tool, entry.get("decision")):
                 if decision["scope"] == "call":
@@ -108,7 +107,7 @@ def _read_hosted(context: Json, calls: Calls) -> Iterator[Json]:
 
 def _read_named(context: Json, calls: Calls) -> Iterator[Json]:
     """Records by name: built-in tools, and what older releases kept for every kind of tool."""
-    for key, native in _object(context.get("approvals")).items():
+    for key, native in as_object(context.get("approvals")).items():
         if key.startswith(_PATCH_PREFIX):
             key = key.partition(":")[0]
         for decision in _facts(_named_tool(key, native, calls), native):
@@ -117,7 +116,7 @@ def _read_named(context: Json, calls: Calls) -> Iterator[Json]:
 
 def _named_tool(name: str, native: Any, calls: Calls) -> Json:
     """What a record by name is about; its scope tells where no call does."""
-    scope = _object(native).get("sticky_scope")
+    scope = as_object(native).get("sticky_scope")
     if name in _CALL_OF_NATIVE_TOOL or (
         scope is not None
         and any(scope == ledger.scope_of(kind, {}, None, name) for kind in _NATIVE_CALLS)
@@ -162,16 +161,16 @@ def _key_of(owner: str, name: str, calls: Calls) -> Json:
 
 def _facts(tool: Json, native: Any) -> Iterator[Json]:
     """The decisions in one record; an approval that covers everything beats a rejection."""
-    record = _object(native)
+    record = as_object(native)
     approved, rejected = record.get("approved"), record.get("rejected")
-    messages = _object(record.get("rejection_messages"))
+    messages = as_object(record.get("rejection_messages"))
     approvals, rejections = _ids(approved), _ids(rejected)
     if approved is True:
         yield {"tool": tool, "scope": "always", "decision": "approve"}
     elif rejected is True:
         sticky = record.get("sticky_rejection_message")
         yield _rejection({"tool": tool, "scope": "always", "decision": "reject"}, sticky)
-        rejections = [identifier for identifier in messages if identifier and _text(identifier)]
+        rejections = [identifier for identifier in messages if identifier and is_text(identifier)]
     for identifier in approvals:
         yield {"tool": tool, "scope": "call", "call_id": identifier, "decision": "approve"}
     for identifier in rejections:
@@ -208,7 +207,7 @@ def _decide(native: Json, decision: Json, scope: str | None) -> None:
         native[mine] = listed if identifier in listed else [*listed, identifier]
     messages = {
         known: text
-        for known, text in _object(native.get("rejection_messages")).items()
+        for known, text in as_object(native.get("rejection_messages")).items()
         if known != identifier
     }
     if not approve and message is not None:
@@ -249,27 +248,27 @@ def _record_of(context: Json, tool: Json) -> Json:
         return _hosted_record(context, identity)
     if kind == "mcp_request":
         return _hosted_record(context, {"type": "request", "request_id": tool["request_id"]})
-    approvals = context["approvals"] = dict(_object(context.get("approvals")))
+    approvals = context["approvals"] = dict(as_object(context.get("approvals")))
     record = approvals[tool["name"]] = _copy(approvals.get(tool["name"]))
     return record
 
 
 def _function_record(context: Json, tool: Json) -> Json:
     entries = context["function_tool_approvals"] = list(
-        _list(context.get("function_tool_approvals"))
+        as_list(context.get("function_tool_approvals"))
     )
     key = approval_key(tool["key"])
     for index, entry in enumerate(entries):
         if entry["tool_key"] == key and entry["agent"].get("name") == tool["agent"]:
             entries[index] = {**entry, "decision": _copy(entry["decision"])}
-            return _object(entries[index]["decision"])
+            return as_object(entries[index]["decision"])
     record = _copy(None)
     entries.append({"agent": {"name": tool["agent"]}, "tool_key": key, "decision": record})
     return record
 
 
 def _hosted_record(context: Json, identity: Json) -> Json:
-    entries = list(_list(context.get("hosted_mcp_approvals")))
+    entries = list(as_list(context.get("hosted_mcp_approvals")))
     record = _copy(None)
     for index, entry in enumerate(entries):
         if entry["identity"] == identity:
@@ -296,16 +295,4 @@ def _copy(native: Any) -> Json:
 
 
 def _ids(value: Any) -> list[str]:
-    return [item for item in value if _text(item)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
+    return [item for item in value if is_text(item)] if isinstance(value, list) else []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from timestep.errors import DocumentError
 from timestep.state.canonical import canonical, utf16
+from timestep.state.shape import Json
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 FORMAT: Final = "timestep.run_state"
 VERSION: Final = "1"
 OUTSIDE_CORE: Final = frozenset({"writer", "residue"})
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from timestep.state import decisions as approvals
 from timestep.state import guardrails, items, ledger, response, usage, wire
 from timestep.state.calls import Call, Calls
+from timestep.state.shape import Json
 from timestep.state.snapshot import SCHEMA
-
-Json = dict[str, Any]
 
 WORKFLOW_NAME: Final = "Agent workflow"
 """The SDK's own name of a workflow that was given none."""

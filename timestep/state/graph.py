@@ -11,11 +11,11 @@ from timestep.errors import GraphError
 from timestep.state import calls, ledger, response
 from timestep.state.calls import Calls
 from timestep.state.generate import nested_runs
+from timestep.state.shape import Json
 
 if TYPE_CHECKING:
     from agents import Agent
 
-Json = dict[str, Any]
 Key = tuple[str, ...]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-Json = dict[str, Any]
+from timestep.state.shape import Json, as_list, as_object
 
 FIELDS: Final = {
     "input": "input_guardrail_results",
@@ -22,7 +22,7 @@ def to_portable(native: Json) -> Json:
     return {
         kind: [
             result
-            for entry in _list(native.get(field))
+            for entry in as_list(native.get(field))
             if (result := _portable(kind, entry)) is not None
         ]
         for kind, field in FIELDS.items()
@@ -38,8 +38,8 @@ def to_python(guardrails: Json) -> Json:
 
 
 def _portable(kind: str, entry: Any) -> Json | None:
-    guardrail = _object(_object(entry).get("guardrail"))
-    output = _object(_object(entry).get("output"))
+    guardrail = as_object(as_object(entry).get("guardrail"))
+    output = as_object(as_object(entry).get("output"))
     name = guardrail.get("name")
     if not isinstance(name, str):
         return None
@@ -58,7 +58,7 @@ def _portable(kind: str, entry: Any) -> Json | None:
     if not isinstance(tripped, bool):
         return None
     result = {"name": name, "tripwire_triggered": tripped, "output_info": output.get("outputInfo")}
-    agent = _object(entry.get("agent")).get("name")
+    agent = as_object(entry.get("agent")).get("name")
     if isinstance(agent, str):
         result["agent"] = agent
     if "agentOutput" in entry:
@@ -84,11 +84,3 @@ def _python(kind: str, result: Json) -> Json:
     if "agent" in result:
         entry["agent"] = {"name": result["agent"]}
     return entry
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from timestep.state import calls, wire
-
-Json = dict[str, Any]
+from timestep.state.shape import Json, is_text
 
 TYPES: Final = frozenset(
     {
@@ -57,7 +56,7 @@ def to_portable(entry: Any, keys: Mapping[str, Json]) -> Json | None:
             name = agent_name(entry.get(field))
             if name is not None:
                 item[field] = name
-    if _text(entry.get("input_id")):
+    if is_text(entry.get("input_id")):
         item["input_id"] = entry["input_id"]
     if keys and raw.get("type") == "function_call":
         key = keys.get(raw["call_id"])
@@ -101,7 +100,7 @@ def interruption(entry: Any) -> Json | None:
         return None
     item = wire.to_portable(raw)
     pending: Json = {"item": item, "agent": agent}
-    name = entry.get("tool_name") if _text(entry.get("tool_name")) else calls.tool_name(item)
+    name = entry.get("tool_name") if is_text(entry.get("tool_name")) else calls.tool_name(item)
     if name is not None:
         pending["tool_name"] = name
     key = explicit_key(entry.get("tool_lookup_key"), item)
@@ -121,7 +120,7 @@ def approval(pending: Json) -> Json:
     name = pending.get("tool_name") or calls.tool_name(item)
     if name is not None:
         entry["tool_name"] = name
-    if _text(item.get("namespace")):
+    if is_text(item.get("namespace")):
         entry["tool_namespace"] = item["namespace"]
     if item.get("type") == "function_call":
         key = calls.tool_key(pending)
@@ -135,16 +134,12 @@ def explicit_key(key: Any, item: Json) -> Json | None:
     if not isinstance(key, dict) or item.get("type") != "function_call":
         return None
     kind, name, namespace = key.get("kind"), key.get("name"), key.get("namespace")
-    if not _text(name):
+    if not is_text(name):
         return None
-    if kind == "namespaced" and _text(namespace):
+    if kind == "namespaced" and is_text(namespace):
         portable = {"kind": kind, "namespace": namespace, "name": name}
     elif kind in ("bare", "deferred_top_level"):
         portable = {"kind": kind, "name": name}
     else:
         return None
     return None if portable == calls.lookup_key(item) else portable
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)

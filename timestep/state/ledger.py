@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from timestep.state.calls import Call, Calls
-
-Json = dict[str, Any]
+from timestep.state.shape import Json
 
 _FIELDS: Final = (
     "type",

@@ -9,11 +9,11 @@ from timestep.state import crossing, decisions, document, ledger, residue
 from timestep.state.calls import Calls
 from timestep.state.document import Converted
 from timestep.state.generate import Run, assign, generate, nested_runs, runs_of
+from timestep.state.shape import Json
 
 if TYPE_CHECKING:
     from agents import Agent
 
-Json = dict[str, Any]
 
 _OWNED_APPROVALS: Final = 18
 _HOSTED_APPROVALS: Final = 14

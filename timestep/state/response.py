@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from timestep.state import calls, items, wire
-
-Json = dict[str, Any]
+from timestep.state.shape import Json, as_list, as_object
 
 _ACTIONS: Final = {
     "computer_call": ("computer_actions", "computer"),
@@ -23,15 +22,15 @@ def keys(native: Json) -> dict[str, Json]:
     """Lookup keys, by call id, that the calls of a native run do not tell themselves."""
     found: dict[str, Json] = {}
     processed = native.get("last_processed_response")
-    functions = _list(processed.get("functions")) if isinstance(processed, dict) else []
+    functions = as_list(processed.get("functions")) if isinstance(processed, dict) else []
     named = [
-        (_object(entry.get("tool_call")), _object(entry.get("tool")).get("lookupKey"))
+        (as_object(entry.get("tool_call")), as_object(entry.get("tool")).get("lookupKey"))
         for entry in functions
         if isinstance(entry, dict)
     ]
-    for entry in _list(native.get("generated_items")):
+    for entry in as_list(native.get("generated_items")):
         if isinstance(entry, dict) and entry.get("type") == items.APPROVAL:
-            named.append((_object(entry.get("raw_item")), entry.get("tool_lookup_key")))
+            named.append((as_object(entry.get("raw_item")), entry.get("tool_lookup_key")))
     for call, key in named:
         explicit = items.explicit_key(key, call)
         if explicit is not None and isinstance(call.get("call_id"), str):
@@ -51,14 +50,14 @@ def to_portable(
     ``history`` are the native items, ``portable`` the portable ones and ``indexes`` the places
     of these in ``history``.
     """
-    entries = _list(processed.get("new_items"))
+    entries = as_list(processed.get("new_items"))
     response = _place(entries, history, portable, indexes, lookup)
     response["tools_used"] = [
-        name for name in _list(processed.get("tools_used")) if isinstance(name, str)
+        name for name in as_list(processed.get("tools_used")) if isinstance(name, str)
     ]
     bindings = {
         identifier: {"server": binding[0], "tool": binding[1], "index": binding[2]}
-        for identifier, binding in _object(processed.get("mcp_tool_bindings")).items()
+        for identifier, binding in as_object(processed.get("mcp_tool_bindings")).items()
         if _is_binding(binding)
     }
     if bindings:
@@ -69,8 +68,11 @@ def to_portable(
         if "target_agent" in item
     }
     handoffs: Json = {}
-    for entry in _list(processed.get("handoffs")):
-        call, handoff = _object(_object(entry).get("tool_call")), _object(entry.get("handoff"))
+    for entry in as_list(processed.get("handoffs")):
+        call, handoff = (
+            as_object(as_object(entry).get("tool_call")),
+            as_object(entry.get("handoff")),
+        )
         identifier, name = call.get("call_id"), handoff.get("tool_name")
         if isinstance(identifier, str) and identifier and isinstance(name, str):
             handoffs[identifier] = {"tool_name": name}
@@ -179,11 +181,3 @@ def _is_binding(binding: Any) -> bool:
         and isinstance(binding[1], str)
         and (binding[2] is None or type(binding[2]) is int)
     )
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _object(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}

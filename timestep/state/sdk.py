@@ -19,11 +19,11 @@ from timestep.state import native
 from timestep.state.document import Converted
 from timestep.state.graph import AgentView
 from timestep.state.portable import to_portable
+from timestep.state.shape import Json
 
 if TYPE_CHECKING:
     from agents import Agent, RunState
 
-Json = dict[str, Any]
 
 _PROCESSED: Final = {
     "functions": "functions",

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from timestep.errors import DocumentError, SnapshotError
-
-Json = dict[str, Any]
+from timestep.state.shape import Json
 
 SCHEMA: Final = "1.21"
 """The snapshot schema this port writes: that of openai-agents 0.24."""

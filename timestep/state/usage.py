@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-Json = dict[str, Any]
+from timestep.state.shape import Json
 
 _COUNTS: Final = ("input_tokens", "output_tokens", "total_tokens")
 _DETAILS: Final = ("input_tokens_details", "output_tokens_details")

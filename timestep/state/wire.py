@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-Json = dict[str, Any]
+from timestep.state.shape import Json
 
 PLACEHOLDER: Final = "__fake_id__"
 PLACEHOLDERS: Final = frozenset({PLACEHOLDER, "FAKE_ID"})
