@@ -8,6 +8,8 @@
  *     ├── GraphError             the live agents do not fit the document
  *     ├── LoadError              the official SDK, or the check after it
  *     ├── StoreError             where run states are kept
+ *     ├── ModelError             a model that cannot be asked, or not asked this
+ *     │   └── OllamaError        an Ollama server that refused, failed or was not there
  *     └── InterruptionException  a run that waits for a decision
  *
  * The codes are those of `schemas/errors.json`, equal in all ports.
@@ -57,6 +59,24 @@ export type LoadErrorCode = 'load-failed' | 'self-check-failed';
 /** Codes of {@link StoreError}. */
 export type StoreErrorCode = 'state-not-found' | 'unknown-location';
 
+/** Codes of {@link ModelError}, beside those of its subclass. */
+export type ModelErrorCode =
+  | 'unknown-prefix'
+  | 'missing-key'
+  | 'missing-model'
+  | 'unsupported-input'
+  | 'unsupported-setting'
+  | 'unsupported-tool'
+  | 'tool-conflict';
+
+/** Codes of {@link OllamaError}. */
+export type OllamaErrorCode =
+  | 'ollama-unreachable'
+  | 'ollama-refused'
+  | 'ollama-stream-failed'
+  | 'ollama-stream-ended'
+  | 'ollama-not-run';
+
 /** Every error code of the package. */
 export type ErrorCode =
   | DocumentErrorCode
@@ -65,10 +85,20 @@ export type ErrorCode =
   | GraphErrorCode
   | LoadErrorCode
   | StoreErrorCode
+  | ModelErrorCode
+  | OllamaErrorCode
   | 'interrupted';
 
 /** Where in the work an error was raised. */
-export type ErrorPhase = 'document' | 'snapshot' | 'crossing' | 'graph' | 'load' | 'store' | 'run';
+export type ErrorPhase =
+  | 'document'
+  | 'snapshot'
+  | 'crossing'
+  | 'graph'
+  | 'load'
+  | 'store'
+  | 'model'
+  | 'run';
 
 const HINTS: Record<ErrorCode, string> = {
   malformed:
@@ -120,6 +150,20 @@ const HINTS: Record<ErrorCode, string> = {
     'The SDK dropped part of the run, so nothing was handed out. Please report it with the document.',
   'state-not-found': 'Nothing was saved there yet, or it was cleared. Check the location.',
   'unknown-location': 'Pass a path to a file.',
+  'unknown-prefix':
+    'Use a known prefix, or add a provider for this one to the MultiModelProviderMap.',
+  'missing-key': 'Set OPENAI_API_KEY, or give the provider a key or a client.',
+  'missing-model': 'Name the model, as in openai/gpt-4.1 or ollama/llama3.',
+  'unsupported-input':
+    'Leave this item out, or give its content in a form the model takes: text, or an image as a data: URL.',
+  'unsupported-setting': "Remove the setting, or use one that the model's server knows.",
+  'unsupported-tool': 'Use function tools and handoffs; hosted tools run only at OpenAI.',
+  'tool-conflict': 'Give every tool and handoff of the agent its own name.',
+  'ollama-unreachable': 'Start Ollama, or set OLLAMA_HOST or baseUrl to where it runs.',
+  'ollama-refused': "Read the server's message; status tells its kind.",
+  'ollama-stream-failed': "Read the server's message, and ask again if it is retryable.",
+  'ollama-stream-ended': 'Ask again; the connection was cut before the answer was complete.',
+  'ollama-not-run': 'Send at least one message that is not a system message.',
   interrupted: 'Approve or reject the interruptions on `state`, then run again with it.',
 };
 
@@ -235,6 +279,62 @@ export class StoreError extends TimestepError {
 
   constructor(message: string, code: StoreErrorCode, details?: ErrorDetails) {
     super(message, code, 'store', details);
+  }
+}
+
+/** The model of this name does not exist here, or cannot be asked for what the run wants. */
+export class ModelError extends TimestepError {
+  static readonly codes: readonly (ModelErrorCode | OllamaErrorCode)[] = [
+    'unknown-prefix',
+    'missing-key',
+    'missing-model',
+    'unsupported-input',
+    'unsupported-setting',
+    'unsupported-tool',
+    'tool-conflict',
+  ];
+
+  constructor(message: string, code: ModelErrorCode | OllamaErrorCode, details?: ErrorDetails) {
+    super(message, code, 'model', details);
+  }
+}
+
+/** What an {@link OllamaError} may carry beside its message. */
+export interface OllamaErrorDetails extends ErrorDetails {
+  /** The HTTP status, where the failure had one. */
+  status?: number;
+  /** Whether the same request may succeed later; not, unless it is said. */
+  retryable?: boolean;
+  /** What the server said: parsed JSON, or text. */
+  body?: unknown;
+}
+
+/** The Ollama server was not there, refused the request, or did not finish its answer. */
+export class OllamaError extends ModelError {
+  static override readonly codes: readonly OllamaErrorCode[] = [
+    'ollama-unreachable',
+    'ollama-refused',
+    'ollama-stream-failed',
+    'ollama-stream-ended',
+    'ollama-not-run',
+  ];
+
+  /** The HTTP status, where the failure had one. */
+  readonly status?: number;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+  /** What the server said: parsed JSON, or text. */
+  readonly body?: unknown;
+
+  constructor(
+    message: string,
+    code: OllamaErrorCode = 'ollama-refused',
+    details: OllamaErrorDetails = {},
+  ) {
+    super(message, code, details);
+    this.status = details.status;
+    this.retryable = details.retryable ?? false;
+    this.body = details.body;
   }
 }
 
