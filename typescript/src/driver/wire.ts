@@ -1,6 +1,6 @@
 /** Items between the protocol's wire form and the SDK's own, by the port's table. */
 import type { AgentInputItem } from '@openai/agents';
-import { toProtocol, toWire } from '../state/protocol/index.js';
+import { toProtocol, toWire } from '../state/protocol/items.js';
 import { isRow, type Row, rows, text } from './json.js';
 
 /** Input items of the SDK from wire items; an output knows its tool by the call before it. */

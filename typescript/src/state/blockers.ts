@@ -5,7 +5,7 @@ import type { CrossingErrorCode } from '../errors.js';
 import type { Run } from './calls.js';
 import type { RunItem, StateOptions } from './document.js';
 import { deepEqual, isObj, type Obj, obj, objs, str, text } from './json.js';
-import { toProtocol } from './protocol/index.js';
+import { toProtocol } from './protocol/items.js';
 import { unanswered } from './status.js';
 
 /** One reason, as the document states it. */

@@ -6,7 +6,7 @@ import type { Run } from './calls.js';
 import type { PortableRunState, StateOptions } from './document.js';
 import { APPROVABLE, approvalId } from './interruptions.js';
 import { step, str } from './json.js';
-import { toProtocol } from './protocol/index.js';
+import { toProtocol } from './protocol/items.js';
 import { itemsOfResponse } from './response.js';
 import { unanswered } from './status.js';
 

@@ -8,7 +8,7 @@ import type { Decision } from './document.js';
 import { DEFAULT_TOOL_NAMES } from './interruptions.js';
 import { fingerprint, mcpKey, parseMcpKey } from './invocations.js';
 import { hasKeys, isObj, list, type Obj, obj, objs, put, str } from './json.js';
-import { approvalRequest, toProtocol } from './protocol/index.js';
+import { approvalRequest, toProtocol } from './protocol/items.js';
 import { legacyKey, parseStateKey, sameKey, stateKey } from './toolKeys.js';
 
 type Tool = Decision['tool'];

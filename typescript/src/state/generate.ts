@@ -18,7 +18,7 @@ import { type Obj, obj, put } from './json.js';
 import { ledger } from './ledger.js';
 import { nestedToNative } from './nested.js';
 import { processedResponse } from './processed.js';
-import { type ProtocolOptions, toProtocol } from './protocol/index.js';
+import { type ProtocolOptions, toProtocol } from './protocol/items.js';
 import { itemsOfResponse } from './response.js';
 import { callNames, runItemToNative } from './runItems.js';
 import { persistedToNative } from './session.js';

@@ -5,7 +5,7 @@
 import type { PortableRunState, RunItem, WireItem } from './document.js';
 import { type Obj, obj, put, str, text } from './json.js';
 import { needObj } from './malformed.js';
-import { approvalRequest, toProtocol } from './protocol/index.js';
+import { approvalRequest, toProtocol } from './protocol/items.js';
 import { agentOf, wireOf } from './runItems.js';
 import { keyOfWire, legacyKey, parseStateKey, sameKey, stateKey } from './toolKeys.js';
 

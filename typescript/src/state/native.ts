@@ -16,7 +16,7 @@ import {
 import { generate } from './generate.js';
 import { type AnyAgent, agentTools, checkGraph, findHandoff, Graph } from './graph.js';
 import { deepEqual, isObj, list, type Obj, obj, objs, str } from './json.js';
-import { toProtocol } from './protocol/index.js';
+import { toProtocol } from './protocol/items.js';
 import { apply } from './residue.js';
 import { minorOf } from './snapshot.js';
 import { unanswered } from './status.js';

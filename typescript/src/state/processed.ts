@@ -4,7 +4,7 @@
 import type { Run } from './calls.js';
 import type { RunItem, WireItem } from './document.js';
 import { type Obj, obj, str, text } from './json.js';
-import { approvalRequest, type ProtocolOptions, toProtocol } from './protocol/index.js';
+import { approvalRequest, type ProtocolOptions, toProtocol } from './protocol/items.js';
 import { keyOfWire } from './toolKeys.js';
 
 /** What the processed response is made from. */

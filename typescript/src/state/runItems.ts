@@ -4,7 +4,7 @@
 import type { RunItem, WireItem } from './document.js';
 import { deepEqual, type Obj, obj, put, str, text } from './json.js';
 import { malformed, needObj, needStr } from './malformed.js';
-import { type CallNames, hostedType, toProtocol, toWire, unknownItem } from './protocol/index.js';
+import { type CallNames, hostedType, toProtocol, toWire, unknownItem } from './protocol/items.js';
 import { keyOfWire, parseStateKey, sameKey, stateKey } from './toolKeys.js';
 
 type RunItemType = RunItem['type'];

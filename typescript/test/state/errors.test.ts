@@ -32,6 +32,18 @@ describe('errors', () => {
     expect(new errors.StoreError('no', 'state-not-found', { hint: 'look' }).hint).toBe('look');
   });
 
+  test('an Ollama error is a model error with what the server said', () => {
+    const error = new errors.OllamaError('busy', undefined, { status: 503, retryable: true });
+    expect(error).toBeInstanceOf(errors.ModelError);
+    expect(error).toMatchObject({
+      code: 'ollama-refused',
+      phase: 'model',
+      status: 503,
+      retryable: true,
+    });
+    expect(new errors.OllamaError('cut', 'ollama-stream-ended').retryable).toBe(false);
+  });
+
   test('an interruption carries what waits, the state and the result', () => {
     const state = new RunState(new RunContext({}), 'Hi', new Agent({ name: 'assistant' }), 1);
     const result = { interruptions: [], state };

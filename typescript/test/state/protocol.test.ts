@@ -1,7 +1,7 @@
 /** Items both ways, against the SDK's own converter. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { deepEqual, isObj, list, type Obj, obj } from '../../src/state/json.js';
-import { approvalRequest, toProtocol, toWire } from '../../src/state/protocol/index.js';
+import { approvalRequest, toProtocol, toWire } from '../../src/state/protocol/items.js';
 import { type Converter, converter } from './converter.js';
 import { corpus, hasExternal } from './material.js';
 
