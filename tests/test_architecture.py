@@ -20,7 +20,7 @@ LAYERS = {
     "errors": set[str](),
     "state": set[str](),
     "store": {"state"},
-    "models": set[str](),
+    "models": {"state"},
     "run": {"models", "store", "state"},
     "cli": {"run", "models", "store", "state"},
 }
