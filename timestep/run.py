@@ -133,12 +133,13 @@ async def run_agent(
     from agents.run import RunOptions
 
     own_provider = None
-    if model_provider is None and (run_config is None or _has_default_provider(run_config)):
+    run_config = run_config or RunConfig()
+    if model_provider is None and _has_default_provider(run_config):
         from timestep.models import MultiModelProvider
 
         model_provider = own_provider = MultiModelProvider()
     if model_provider is not None:
-        run_config = replace(run_config or RunConfig(), model_provider=model_provider)
+        run_config = replace(run_config, model_provider=model_provider)
     options: RunOptions[TContext] = {
         "context": context,
         "hooks": hooks,

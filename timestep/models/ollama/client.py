@@ -9,8 +9,10 @@ and covered by tests, which also fail on the day ``chat`` keeps the fields.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from ollama import AsyncClient
 
 PATH = "/api/chat"
+
+_DRAIN_SECONDS = 1.0
 
 
 def create_client(host: str, api_key: str | None) -> AsyncClient:
@@ -68,7 +72,7 @@ async def chat(
         raise _connection_error(error, http) from error
     if response.is_error:
         raise _refusal(response)
-    return _parse(response.text)
+    return _parse(response.content)
 
 
 async def stream(
@@ -93,10 +97,12 @@ async def stream(
             if response.is_error:
                 await response.aread()
                 raise _refusal(response)
-            async for line in _lines(response.aiter_bytes()):
+            lines = _lines(response.aiter_bytes())
+            async for line in lines:
                 chunk = _parse(line)
                 yield chunk
                 if chunk.get("done"):
+                    await _drain(lines)
                     return
     except httpx.HTTPError as error:
         raise _connection_error(error, http) from error
@@ -107,19 +113,27 @@ async def stream(
     )
 
 
-async def _lines(received: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+async def _drain(lines: AsyncIterator[bytes]) -> None:
+    """Reads to the end of the body, so that the connection can be used again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in lines:
+                pass
+
+
+async def _lines(received: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     r"""The lines that are not blank. Only ``\n`` ends one: U+2028 may stand in a JSON string."""
     rest = b""
     async for data in received:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if line.strip():
-                yield line.decode()
+                yield line
     if rest.strip():
-        yield rest.decode()
+        yield rest
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(text)
     except ValueError:
@@ -128,10 +142,10 @@ def _parse(text: str) -> dict[str, Any]:
         raise OllamaError(
             "The server's answer is not the JSON of Ollama.",
             code="ollama-stream-failed",
-            body=text,
+            body=text.decode(errors="replace"),
         )
     if answer.get("error"):
-        message = _message(answer, text)
+        message = _message(answer, "The server reported an error.")
         raise OllamaError(
             message,
             code="ollama-stream-failed",

@@ -207,7 +207,7 @@ def _image(part: Mapping[str, Any], index: int) -> str:
     if not media_type.startswith("image/") or "base64" not in parameters:
         _refuse(index, f"an image of type {media_type or 'text/plain'!r} that is not base64")
     try:
-        return base64.b64encode(base64.b64decode(data, validate=True)).decode()
+        return base64.b64encode(base64.b64decode("".join(data.split()), validate=True)).decode()
     except binascii.Error:
         _refuse(index, "an image whose base64 is broken")
 

@@ -84,6 +84,7 @@ class OllamaModelProvider(ModelProvider):
         self._client = ollama_client
         self._structured_output = structured_output
         self._new_id = new_id
+        self._models: dict[Target, OllamaModel] = {}
         # Connections belong to the event loop they were opened in.
         self._clients: WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[tuple[str, str | None], AsyncClient]
@@ -95,13 +96,15 @@ class OllamaModelProvider(ModelProvider):
             raise ModelError("Ollama has no default model; name one.", code="missing-model")
         host = host_of(self._client) if self._client is not None else self._base_url
         target = resolve(model_name, api_key=self._api_key, base_url=host)
-        return OllamaModel(
-            target.model,
-            lambda: self._client_for(target),
-            cloud=target.cloud,
-            structured_output=self._structured_output,
-            new_id=self._new_id,
-        )
+        if target not in self._models:
+            self._models[target] = OllamaModel(
+                target.model,
+                lambda: self._client_for(target),
+                cloud=target.cloud,
+                structured_output=self._structured_output,
+                new_id=self._new_id,
+            )
+        return self._models[target]
 
     async def aclose(self) -> None:
         """Closes the connections of every client made here."""

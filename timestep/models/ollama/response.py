@@ -226,7 +226,7 @@ def _arguments(value: Any) -> str:
     """Arguments as compact JSON of an object: some models give null, or JSON in a string."""
     if isinstance(value, str):
         try:
-            parsed = json.loads(value)
+            parsed = json.loads(value) if value.strip() else {}
         except ValueError:
             parsed = None
         value = parsed if isinstance(parsed, dict) else {"value": value}
