@@ -61,7 +61,8 @@ class OllamaServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         first, *lines = head.strip().split("\r\n")
         headers = {
-            name.lower(): value.strip() for name, _, value in (each.partition(":") for each in lines)
+            name.lower(): value.strip()
+            for name, _, value in (each.partition(":") for each in lines)
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.sent.append(Sent(first.split()[1], headers, json.loads(body) if body else None))
