@@ -394,6 +394,45 @@ describe('loading fails', () => {
     });
   });
 
+  test('where the SDK dropped something without a word', async () => {
+    const { document } = toPortable(snapshot('weather'));
+    document.residue?.typescript?.patch.push(
+      { op: 'remove', path: '/currentResponseGeneratedItemOwnership' },
+      { op: 'add', path: '/currentStep/data/interruptions/1', value: { rawItem: { type: 'x' } } },
+    );
+    await expect(loadRunState(document, assistant())).rejects.toMatchObject({
+      code: 'self-check-failed',
+    });
+  });
+
+  test('where a run inside a tool could not go on later', async () => {
+    const native = snapshot('nested');
+    const runs = obj(native.pendingAgentToolRuns);
+    for (const [key, text] of Object.entries(runs)) {
+      runs[key] = JSON.stringify({ ...JSON.parse(String(text)), maxTurns: 'many' });
+    }
+    const { document } = toPortable(snapshot('nested'));
+    document.residue?.typescript?.patch.push({
+      op: 'replace',
+      path: '/pendingAgentToolRuns',
+      value: runs,
+    });
+    await expect(loadRunState(document, nestedAgents())).rejects.toMatchObject({
+      code: 'load-failed',
+    });
+  });
+
+  test('not for a guardrail result without outputInfo, which newer zod refuses', async () => {
+    const native = snapshot('weather');
+    const output = { tripwireTriggered: false };
+    native.inputGuardrailResults = [{ guardrail: { type: 'input', name: 'g' }, output }];
+    const { document } = toPortable(native);
+    const state = await loadRunState<unknown, Agent>(document, assistant());
+    const [result] = objs(obj(state.toJSON()).inputGuardrailResults);
+    expect(result?.output).toEqual({ ...output, outputInfo: null });
+    expect(objs(toNative(document).document.inputGuardrailResults)[0]?.output).toEqual(output);
+  });
+
   test.each<[string, (native: Obj) => void]>([
     [
       'history items',
