@@ -5,10 +5,24 @@ export {
   GraphError,
   InterruptionException,
   LoadError,
+  ModelError,
+  OllamaError,
   SnapshotError,
   StoreError,
   TimestepError,
 } from './errors.js';
+export type {
+  MultiModelProviderOptions,
+  OllamaModelOptions,
+  OllamaModelProviderOptions,
+  StructuredOutput,
+} from './models/index.js';
+export {
+  MultiModelProvider,
+  MultiModelProviderMap,
+  OllamaModel,
+  OllamaModelProvider,
+} from './models/index.js';
 export type { EventHandler, RunAgentOptions, RunHooks } from './run.js';
 export { consumeResult, runAgent } from './run.js';
 export { RunStateStore } from './store/index.js';

@@ -13,6 +13,7 @@ import type {
   StreamedRunResult,
 } from '@openai/agents';
 import { InterruptionException } from './errors.js';
+import { MultiModelProvider } from './models/index.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: the SDK's own types take `any` for "whatever agent"
 type AnyAgent = Agent<any, any>;
@@ -35,7 +36,10 @@ export type RunAgentOptions<TContext, TAgent extends AnyAgent> = Omit<
 > & {
   /** Whether to stream: the result is then a `StreamedRunResult`. */
   stream?: boolean;
-  /** Looks models up by name; wins over the one in `runConfig`. */
+  /**
+   * Looks models up by name; wins over the one in `runConfig`. With neither, a
+   * `MultiModelProvider` does: what the SDK's `setDefaultModelProvider` set is not asked.
+   */
   modelProvider?: ModelProvider;
   /** The SDK's run configuration; nothing else in it is changed. */
   runConfig?: Partial<RunConfig>;
@@ -83,7 +87,10 @@ export async function runAgent<TAgent extends AnyAgent, TContext = undefined>(
 ): Promise<RunResult<TContext, TAgent> | StreamedRunResult<TContext, TAgent>> {
   const { stream, modelProvider, runConfig, hooks, raiseOnInterruption, ...runOptions } = options;
   const { Runner } = await import('@openai/agents');
-  const runner = new Runner(modelProvider ? { ...runConfig, modelProvider } : runConfig);
+  const runner = new Runner({
+    ...runConfig,
+    modelProvider: modelProvider ?? runConfig?.modelProvider ?? new MultiModelProvider(),
+  });
   listen(runner, hooks);
 
   if (stream) {

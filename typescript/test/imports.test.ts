@@ -14,6 +14,12 @@ test('the names of the package', () => {
     'GraphError',
     'InterruptionException',
     'LoadError',
+    'ModelError',
+    'MultiModelProvider',
+    'MultiModelProviderMap',
+    'OllamaError',
+    'OllamaModel',
+    'OllamaModelProvider',
     'RunStateStore',
     'SnapshotError',
     'StoreError',
@@ -23,7 +29,7 @@ test('the names of the package', () => {
   ]);
 });
 
-test('no module outside the driver imports the SDK or zod but for types', async () => {
+test('no module outside the driver imports the SDK, zod or a client but for types', async () => {
   const names = await readdir(SOURCE, { recursive: true });
   const modules = names.filter((name) => name.endsWith('.ts') && !name.startsWith('driver'));
   expect(modules.length).toBeGreaterThan(10);
@@ -31,7 +37,8 @@ test('no module outside the driver imports the SDK or zod but for types', async 
     const text = await readFile(new URL(name, SOURCE), 'utf8');
     const statements = text.match(/^(?:import|export)[^;]*?from '[^']+'/gms) ?? [];
     const eager = statements.filter(
-      (each) => /'(@openai\/|zod|openai)/.test(each) && !/^(?:import|export) type/.test(each),
+      (each) =>
+        /'(@openai\/|zod|openai|ollama)/.test(each) && !/^(?:import|export) type/.test(each),
     );
     expect(eager, name).toEqual([]);
   }
@@ -44,7 +51,7 @@ test('importing the built package loads no SDK', async () => {
     '--experimental-loader',
     `data:text/javascript,${encodeURIComponent(`
       export async function resolve(specifier, context, next) {
-        if (/^(@openai\\/|zod|openai)/.test(specifier)) throw new Error('loaded ' + specifier);
+        if (/^(@openai\\/|zod|openai|ollama)/.test(specifier)) throw new Error('loaded ' + specifier);
         return next(specifier, context);
       }`)}`,
     '--input-type=module',
