@@ -329,7 +329,9 @@ function record(records: Obj, name: string, decision: Decision): void {
     if (entry[other] === true) {
       entry[other] = [];
     }
-    if (!approve) {
+    if (approve) {
+      delete entry.stickyRejectMessage;
+    } else {
       if (Array.isArray(entry.approved) && entry.approved.length === 0) {
         entry.approved = false;
       }

@@ -168,6 +168,18 @@ describe('decisions', () => {
   });
 });
 
+test('a later standing decision replaces the one before', () => {
+  const written: Obj = { approvals: {}, approvalInvocations: [] };
+  const writer = new DecisionWriter(written, CALLS);
+  writer.write([{ tool: SHELL, scope: 'always', decision: 'approve' }]);
+  writer.write([{ tool: SHELL, scope: 'always', decision: 'reject', message: 'never' }]);
+  expect(written.approvals).toEqual({
+    shell: { approved: false, rejected: true, stickyRejectMessage: 'never' },
+  });
+  writer.write([{ tool: SHELL, scope: 'always', decision: 'approve' }]);
+  expect(written.approvals).toEqual({ shell: { approved: true, rejected: [] } });
+});
+
 describe('old records, kept by name', () => {
   const approvals = {
     find: { approved: ['c1'], rejected: [] },

@@ -338,6 +338,22 @@ describe('written', () => {
     expect(toPortable(state).document.items.slice(0, 3)).toEqual(history);
   });
 
+  test('only outputs of tools that run here say that they ran', () => {
+    const output = (type: string): RunItem => ({
+      type: 'tool_call_output_item',
+      item: { type, call_id: 'p', result: 'ok', output: 'ok' },
+      agent: 'assistant',
+      executed: true,
+    });
+    const document = changed('weather', (state) => {
+      state.items.unshift(output('program_output'), output('function_call_output'));
+      state.response = { ...state.response, tools_used: [], start: 2, count: 1 };
+    });
+    const items = objs(native(document).generatedItems);
+    expect(items[0]).not.toHaveProperty('executionStatus');
+    expect(items[1]).toHaveProperty('executionStatus', 'executed');
+  });
+
   test('usage: null and what is no number do not reach the SDK', () => {
     const document = changed('weather', (state) => {
       state.usage.input_tokens_details = { cached_tokens: 4 };
