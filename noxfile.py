@@ -61,6 +61,12 @@ def _typescript(session: nox.Session) -> None:
             built.write_text(digest)
 
 
+def _both(session: nox.Session) -> None:
+    """Set up both ports."""
+    _python(session)
+    _typescript(session)
+
+
 def _run(session: nox.Session, *command: str) -> None:
     session.run(*command, external=True)
 
@@ -68,8 +74,7 @@ def _run(session: nox.Session, *command: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Unit tests of both ports and of the harness."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     if session.posargs:
         _run(session, PYTHON, "-m", "pytest", *session.posargs)
         return
@@ -81,11 +86,9 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and types of both ports."""
-    _python(session)
-    _typescript(session)
-    _run(session, PYTHON, "-m", "ruff", "check", ".")
-    _run(session, PYTHON, "-m", "ruff", "format", "--check", ".")
-    _run(session, PYTHON, "-m", "mypy")
+    _both(session)
+    for check in (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",)):
+        _run(session, PYTHON, "-m", *check)
     with session.chdir(TYPESCRIPT):
         _run(session, "npm", "run", "--silent", "lint")
         _run(session, "npm", "run", "--silent", "check")
@@ -94,8 +97,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def schemas(session: nox.Session) -> None:
     """The published schemas: metaschema, descriptions, examples, and the types made from them."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     _run(session, PYTHON, "-m", "pytest", "tests/test_schemas.py")
     with session.chdir(TYPESCRIPT):
         _run(session, "npm", "run", "--silent", "generate", "--", "--check")
@@ -104,8 +106,7 @@ def schemas(session: nox.Session) -> None:
 @nox.session
 def conformance(session: nox.Session) -> None:
     """The conformance suite over both ports: `-- -k ts-0001 --trace` for a part of it."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     # Runs of one case stay in one process, which knows what the case does without crossing.
     whole = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
     _run(session, PYTHON, "-m", "conformance", *(session.posargs or whole))
@@ -114,8 +115,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def external(session: nox.Session) -> None:
     """Snapshots and scenarios from outside the repository, where they are beside it."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     report = ("--report", "reports/external.ndjson")
     _run(session, PYTHON, "-m", "conformance.external", *(session.posargs or report))
 
@@ -123,16 +123,14 @@ def external(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measured ratios: converting, saving, importing."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     _run(session, PYTHON, "-m", "bench", *session.posargs)
 
 
 @nox.session
 def packages(session: nox.Session) -> None:
     """Build both packages, install what was built into clean folders, and try it there."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     folder = Path(session.create_tmp()).absolute()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -145,14 +143,11 @@ def packages(session: nox.Session) -> None:
 @nox.session
 def minimums(session: nox.Session) -> None:
     """Unit tests of the Python port with the oldest releases pyproject.toml allows."""
-    environment = Path(session.create_tmp()).absolute() / "venv"
-    python = str(environment / "bin" / "python")
-    _run(session, "uv", "venv", "--quiet", "--clear", str(environment))
-    _run(
-        session,
-        *("uv", "pip", "install", "--quiet", "--python", python),
-        *("--resolution", "lowest-direct", "--group", "dev", "-e", "."),
-    )
+    venv = f"{session.create_tmp()}/venv"
+    python = f"{venv}/bin/python"
+    _run(session, "uv", "venv", "--quiet", "--clear", venv)
+    oldest = ("--resolution", "lowest-direct", "--group", "dev", "-e", ".")
+    _run(session, "uv", "pip", "install", "--quiet", "--python", python, *oldest)
     _run(session, python, "-m", "pytest", *session.posargs)
 
 
@@ -161,12 +156,10 @@ def zod(session: nox.Session) -> None:
     """Unit tests of the TypeScript port with the newest zod its peer range allows."""
     copy = Path(session.create_tmp()).absolute() / "repository"
     shutil.rmtree(copy, ignore_errors=True)
+    ignored = shutil.ignore_patterns("node_modules", "dist")
     for name in ("typescript", "schemas", "tests", "cassettes", "conformance"):
-        shutil.copytree(
-            ROOT / name, copy / name, ignore=shutil.ignore_patterns("node_modules", "dist")
-        )
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     with session.chdir(copy / "typescript"):
-        _run(session, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
         _run(session, "npm", "install", "--no-save", "--no-audit", "--no-fund", "zod@4")
         _run(session, "npm", "run", "--silent", "build")
         _run(session, "npm", "test", "--silent")
@@ -175,16 +168,14 @@ def zod(session: nox.Session) -> None:
 @nox.session
 def fixtures(session: nox.Session) -> None:
     """Take the fixtures anew, those of older SDK releases too; a file of the same shape stays."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     _run(session, PYTHON, "-m", "conformance.fixtures.generate", "--older")
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Break one codec rule after the other; each has to turn a case red. Takes half an hour."""
-    _python(session)
-    _typescript(session)
+    _both(session)
     _run(session, PYTHON, "-m", "conformance.harness.mutants", *session.posargs)
 
 
@@ -194,8 +185,7 @@ CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas, conforman
 @nox.session
 def ci(session: nox.Session) -> None:
     """Everything a change must pass, every step even after a failure, with the time of each."""
-    failed = []
-    lines = []
+    outcomes = {}
     for number, step in enumerate(CI, 1):
         name = getattr(step, "__name__", str(step))
         print(f"\n=== {number}/{len(CI)} {name}", file=sys.stderr, flush=True)
@@ -205,8 +195,7 @@ def ci(session: nox.Session) -> None:
             outcome = "passed"
         except CommandFailed:
             outcome = "FAILED"
-            failed.append(name)
-        lines.append(f"{name:<14}{outcome:<8}{time.monotonic() - started:6.1f} s")
-    print("\n" + "\n".join(lines), file=sys.stderr, flush=True)
-    if failed:
-        session.error(f"failed: {', '.join(failed)}")
+        outcomes[f"{name:<14}{outcome} {time.monotonic() - started:7.1f} s"] = outcome
+    print("", *outcomes, sep="\n", file=sys.stderr)
+    if "FAILED" in outcomes.values():
+        session.error("not every step passed")
