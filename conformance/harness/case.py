@@ -40,13 +40,13 @@ class Leg:
 
 @dataclass(frozen=True)
 class Cross:
-    """The run moves from one role's port to another's. `form` is `portable` or `file`."""
+    """The run moves from one role's port to another's. `form` is `portable` or `file`, `digest` is `equal` or `kept`."""
 
     source: str
     target: str
     form: str = "portable"
     context: Json = field(default_factory=dict)
-    digest: bool = False
+    digest: str | None = None
     patch: tuple[Json, ...] = ()
     text: str | None = None
     document: Json | None = None
@@ -216,7 +216,7 @@ def _leg(data: Json) -> Leg | Cross:
             target=data["to"],
             form=data.get("form", "portable"),
             context={"context": data["context"]} if "context" in data else {},
-            digest=data.get("digest") == "equal",
+            digest=data.get("digest"),
             patch=tuple(data.get("patch", ())),
             text=data.get("text"),
             document=expect.get("document"),

@@ -105,6 +105,17 @@ def test_a_reader_that_loses_a_decision_shows_in_the_digest(tmp_path: Path) -> N
     assert "/decisions/0: missing" in results[1].message
 
 
+def test_a_reader_that_only_passes_a_document_on_shows_too(tmp_path: Path) -> None:
+    cross = {**CROSS, "digest": "equal"}
+    told = case(legs=[START, DECIDE, cross, ADVANCE])
+    results = run(tmp_path, told, lies={"typescript": "passes-on"})
+    assert statuses(results)["python->typescript"] == "fail digest"
+    assert "written anew: the core changed: /decisions/0: missing" in results[1].message
+    cross["digest"] = "kept"
+    results = run(tmp_path, told, lies={"typescript": "passes-on"})
+    assert statuses(results)["python->typescript"] == "fail outcome"
+
+
 def test_expectations_of_the_whole_run(tmp_path: Path) -> None:
     earlier = [{"role": "user", "content": "earlier"}]
     whole: dict[str, Any] = {"count": 2, "session": [*earlier, {"content": "Pay."}] + [{}] * 3}

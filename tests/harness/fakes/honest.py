@@ -45,6 +45,7 @@ class Port:
         self.items: list[Json] = []
         self.decisions: dict[str, Json] = {}
         self.turn = 0
+        self.kept: Json | None = None
 
     def hello(self, args: Json) -> Json:
         return {
@@ -53,7 +54,7 @@ class Port:
             "sdk": {"name": "none", "version": "1", "schema": "1"},
             "runtime": "python",
             "state": {"reads": ["1"], "writes": "1"},
-            "capabilities": ["approvals"],
+            "capabilities": ["approvals", "state.convert", "state.native"],
         }
 
     def case_open(self, args: Json) -> Json:
@@ -86,7 +87,9 @@ class Port:
         return {}
 
     def state_save(self, args: Json) -> Json:
-        document = self._document()
+        if args["form"] == "native":
+            return {"payload": {"run": self._document()}}
+        document = self.kept or self._document()
         if args["form"] == "file":
             Path(args["path"]).write_text(json.dumps(document))
             return {}
@@ -115,13 +118,18 @@ class Port:
         }
         if self.lie == "forgets-history":
             self.input = "?"
-        if self.lie == "loses-decisions":
+        if self.lie in ("loses-decisions", "passes-on"):
             self.decisions = {}
+        if self.lie == "passes-on":
+            self.kept = payload
         return {
             "interruptions": self._interruptions(),
             "current_agent": "assistant",
             "lossy": [],
         }
+
+    def state_convert(self, args: Json) -> Json:
+        return {"payload": args["payload"]["run"], "lossy": [], "checked": False}
 
     def session_read(self, args: Json) -> Json:
         start = self.input if isinstance(self.input, list) else [_user(self.input)]
@@ -262,6 +270,7 @@ def serve(port: Port, lie: str) -> None:
         "run.decide": port.run_decide,
         "state.save": port.state_save,
         "state.load": port.state_load,
+        "state.convert": port.state_convert,
         "session.read": port.session_read,
         "effects.read": port.effects_read,
         **dict.fromkeys(("case.close", "cancel", "ping", "bye"), port.nothing),
