@@ -133,6 +133,31 @@ def test_a_new_decision_replaces_the_opposite_one() -> None:
     assert decisions.read(context, calls) == [decision()]
 
 
+@pytest.mark.parametrize("last", ["approve", "reject"])
+def test_a_changed_mind_is_recorded_as_the_sdk_records_it(last: str) -> None:
+    wrapper: RunContextWrapper[Any] = RunContextWrapper(None)
+    approval = ToolApprovalItem(agent=agent(), raw_item=call(), tool_name="get_weather")
+    wrapper.approve_tool(approval)
+    wrapper.reject_tool(approval)
+    if last == "approve":
+        wrapper.approve_tool(approval)
+    (expected,) = wrapper._approvals.values()
+    calls = _calls(call())
+    context = _recorded([decision()], calls)
+    decisions.record(context, [decision(verdict="reject")], calls)
+    if last == "approve":
+        decisions.record(context, [decision()], calls)
+    record = context["function_tool_approvals"][0]["decision"]
+    assert record == RunState._serialize_approval_record(expected)
+
+
+def test_an_approval_beats_a_rejection_of_the_same_call() -> None:
+    record = {"approved": ["call_1"], "rejected": ["call_1"]}
+    entry = {"agent": {"name": AGENT}, "tool_key": "get_weather", "decision": record}
+    found = decisions.read({"function_tool_approvals": [entry]}, _calls(call()))
+    assert found == [decision()]
+
+
 def test_records_that_are_shared_stay_as_they_are() -> None:
     calls = _calls(call(), SHELL, MCP)
     before = [decision(), decision("call_s", tool=NATIVE), decision("mcpr_1", tool=MCP_TOOL)]
