@@ -40,7 +40,10 @@ class Leg:
 
 @dataclass(frozen=True)
 class Cross:
-    """The run moves from one role's port to another's. `form` is `portable` or `file`, `digest` is `equal` or `kept`."""
+    """The run moves from one role's port to another's.
+
+    `form` is `portable` or `file`, `digest` is `equal` or `kept`.
+    """
 
     source: str
     target: str
