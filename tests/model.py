@@ -21,6 +21,7 @@ class Model:
     """A scripted model, reached through a real OpenAI client."""
 
     provider: OpenAIProvider
+    client: AsyncOpenAI
     session: Session
 
     @property
@@ -38,7 +39,7 @@ async def scripted(turns: Sequence[Turn]) -> AsyncIterator[Model]:
     async with CassetteServer() as server:
         session = server.open("test", played)
         async with AsyncOpenAI(base_url=session.base_url, api_key="none", max_retries=0) as client:
-            yield Model(OpenAIProvider(openai_client=client), session)
+            yield Model(OpenAIProvider(openai_client=client), client, session)
         assert session.player.problems() == []
 
 

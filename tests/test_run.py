@@ -6,11 +6,27 @@ import asyncio
 from typing import Any
 
 import pytest
-from agents import Agent, MaxTurnsExceeded, RunConfig, RunHooks, SQLiteSession
+from agents import (
+    Agent,
+    MaxTurnsExceeded,
+    MultiProvider,
+    RunConfig,
+    RunHooks,
+    SQLiteSession,
+    set_default_openai_client,
+)
+from agents.models.multi_provider import MultiProviderMap
 from agents.run_context import AgentHookContext
 
 from tests.model import call, message, scripted, weather_agent
-from timestep import InterruptionException, consume_result, run_agent
+from tests.models.server import DONE, called, chunk, ollama_server, streamed, whole
+from timestep import (
+    InterruptionException,
+    ModelError,
+    MultiModelProvider,
+    consume_result,
+    run_agent,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +84,67 @@ async def test_the_run_config_may_bring_the_model_provider() -> None:
         config = RunConfig(model_provider=model.provider)
         result = await run_agent(weather_agent([]), "Hi", run_config=config)
     assert result.final_output == "Done"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_names_are_looked_up_by_prefix(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    agent = weather_agent(calls)
+    agent.model = "ollama/llama3"
+    asked = [called("get_weather", {"city": "Oslo"})]
+    first, second = whole(tool_calls=asked), whole("Sunny")
+    if stream:
+        end = chunk() | DONE
+        first, second = streamed(chunk(tool_calls=asked), end), streamed(chunk("Sunny"), end)
+    async with ollama_server(first, second) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        result = await consume_result(await run_agent(agent, "Oslo?", stream=stream))
+        state = result.to_state()
+        state.approve(state.get_interruptions()[0])
+        config = RunConfig(workflow_name="Resumed")
+        resumed = await run_agent(agent, state, stream=stream, run_config=config)
+        await consume_result(resumed)
+    assert resumed.final_output == "Sunny"
+    assert calls == ["Oslo"]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_provider_of_a_run_is_closed_with_it(
+    stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr(MultiModelProvider, "aclose", lambda self: note(closed, self))
+    agent = Agent(name="A", model="meta-llama/x")
+    with pytest.raises(ModelError, match="meta-llama"):
+        await consume_result(await run_agent(agent, "Hi", stream=stream))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(closed) == 1
+
+
+async def note(notes: list[object], value: object) -> None:
+    notes.append(value)
+
+
+async def test_a_provider_of_the_sdk_that_was_set_up_wins() -> None:
+    async with scripted([[message("Done")]]) as model:
+        mapping = MultiProviderMap()  # type: ignore[no-untyped-call]
+        mapping.add_provider("mine", model.provider)
+        config = RunConfig(model_provider=MultiProvider(provider_map=mapping))
+        agent = Agent(name="A", model="mine/gpt-x")
+        assert (await run_agent(agent, "Hi", run_config=config)).final_output == "Done"
+
+
+async def test_a_client_of_the_application_answers_plain_names() -> None:
+    async with scripted([[message("Done")]]) as model:
+        set_default_openai_client(model.client, use_for_tracing=False)
+        try:
+            agent = Agent(name="A", model="openai/gpt-x")
+            assert (await run_agent(agent, "Hi")).final_output == "Done"
+        finally:
+            set_default_openai_client(None, use_for_tracing=False)  # type: ignore[arg-type]
+    assert model.requests[0]["model"] == "gpt-x"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -30,10 +30,13 @@ class Asker:
         """The whole answer."""
         return await self.model.get_response(**_arguments(input, options))
 
+    def events(self, input: Any = "Hi", **options: Any) -> AsyncIterator[Any]:
+        """The events of the streamed answer, as they come."""
+        return self.model.stream_response(**_arguments(input, options))
+
     async def stream(self, input: Any = "Hi", **options: Any) -> list[Any]:
         """The events of the streamed answer."""
-        events = self.model.stream_response(**_arguments(input, options))
-        return [event async for event in events]
+        return [event async for event in self.events(input, **options)]
 
     @property
     def body(self) -> Any:
@@ -46,7 +49,8 @@ class Asker:
 async def asker(*replies: Reply, model: str = "llama3", **options: Any) -> AsyncIterator[Asker]:
     """A model of a server that gives these replies."""
     async with ollama_server(*replies) as server:
-        provider = OllamaModelProvider(base_url=server.url, **{"new_id": numbered(), **options})
+        options = {"base_url": server.url, "new_id": numbered(), **options}
+        provider = OllamaModelProvider(**options)
         yield Asker(provider.get_model(model), server)
         await provider.aclose()
 

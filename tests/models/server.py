@@ -38,6 +38,8 @@ class OllamaServer:
     url: str
     replies: list[Reply] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when there was a request."""
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a client has closed the connection of an answer that hangs."""
     connections: int = 0
@@ -66,6 +68,7 @@ class OllamaServer:
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.sent.append(Sent(first.split()[1], headers, json.loads(body) if body else None))
+        self.asked.set()
         reply = self.replies.pop(0)
         writer.write(
             f"HTTP/1.1 {reply.status} X\r\nContent-Type: {reply.content_type}\r\n"
@@ -84,10 +87,10 @@ class OllamaServer:
 
 
 @asynccontextmanager
-async def ollama_server(*replies: Reply) -> AsyncIterator[OllamaServer]:
+async def ollama_server(*replies: Reply, port: int = 0) -> AsyncIterator[OllamaServer]:
     """A running server. Replies that were not asked for fail at the end."""
     server = OllamaServer("", list(replies))
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", port)
     async with listening:
         server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         yield server

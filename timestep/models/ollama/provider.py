@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from agents import Model, ModelProvider
 
@@ -86,9 +85,9 @@ class OllamaModelProvider(ModelProvider):
         self._new_id = new_id
         self._models: dict[Target, OllamaModel] = {}
         # Connections belong to the event loop they were opened in.
-        self._clients: WeakKeyDictionary[
+        self._clients: dict[
             asyncio.AbstractEventLoop, dict[tuple[str, str | None], AsyncClient]
-        ] = WeakKeyDictionary()
+        ] = {}
 
     def get_model(self, model_name: str | None) -> Model:
         """The model of this name. Raises `ModelError` ``missing-model`` for none."""
@@ -107,16 +106,19 @@ class OllamaModelProvider(ModelProvider):
         return self._models[target]
 
     async def aclose(self) -> None:
-        """Closes the connections of every client made here."""
-        for clients in list(self._clients.values()):
-            while clients:
-                _, client = clients.popitem()
-                await close_client(client)
+        """Closes the connections of every client made here, in the running event loop."""
+        clients = self._clients.pop(asyncio.get_running_loop(), {})
+        for client in clients.values():
+            await close_client(client)
 
     def _client_for(self, target: Target) -> AsyncClient:
         if self._client is not None:
             return self._client
-        clients = self._clients.setdefault(asyncio.get_running_loop(), {})
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            for ended in [each for each in self._clients if each.is_closed()]:
+                del self._clients[ended]
+        clients = self._clients.setdefault(loop, {})
         key = (target.host, target.api_key)
         if key not in clients:
             clients[key] = create_client(target.host, target.api_key)
