@@ -10,7 +10,7 @@ export interface Reply {
   status?: number;
   contentType?: string;
   /** What follows the last piece: the end, silence, or a broken connection. */
-  then?: 'end' | 'hang' | 'break';
+  after?: 'end' | 'hang' | 'break';
 }
 
 /** A request the server saw. */
@@ -53,9 +53,9 @@ export async function ollamaServer(...replies: Reply[]): Promise<OllamaServer> {
       response.write(piece);
       await tick();
     }
-    if (reply.then === 'break') {
+    if (reply.after === 'break') {
       response.destroy();
-    } else if (reply.then === 'hang') {
+    } else if (reply.after === 'hang') {
       response.on('close', close);
     } else {
       response.end();

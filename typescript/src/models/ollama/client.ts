@@ -57,7 +57,7 @@ export async function chat(client: Ollama, payload: Obj, transport: Transport = 
   const exchange = new Exchange(client, transport);
   try {
     const response = await exchange.post({ ...payload, stream: false });
-    return parse(await exchange.read(response.text()));
+    return parse(await exchange.text(response));
   } finally {
     exchange.close();
   }
@@ -80,6 +80,9 @@ export async function* stream(
     const response = await exchange.post({ ...payload, stream: true });
     for await (const line of exchange.lines(response)) {
       const chunk = parse(line);
+      if (chunk.done === true) {
+        exchange.finish();
+      }
       yield chunk;
       if (chunk.done === true) {
         return;
@@ -119,6 +122,7 @@ class Exchange {
   readonly #forward = () => this.#cut.abort(this.#transport.signal?.reason);
   #address = '';
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #progress: 'open' | 'finished' | 'ended' = 'open';
 
   constructor(client: Ollama, transport: Transport) {
     this.#client = client;
@@ -148,9 +152,16 @@ class Exchange {
       throw new TypeError('ollamaClient did not use its fetch to ask the server.');
     }
     if (!response.ok) {
-      throw refusal(response.status, await this.read(response.text()));
+      throw refusal(response.status, await this.text(response));
     }
     return response;
+  }
+
+  /** The whole body. */
+  async text(response: Response): Promise<string> {
+    const text = await this.#read(response.text());
+    this.#progress = 'ended';
+    return text;
   }
 
   /** Non-blank lines. Only a line feed ends one: U+2028 may stand in a JSON string. */
@@ -162,7 +173,7 @@ class Exchange {
     const decoder = new TextDecoder();
     let rest = '';
     for (let done = false; !done; ) {
-      const part = await this.read(this.#reader.read());
+      const part = await this.#read(this.#reader.read());
       done = part.done;
       const text = part.done ? decoder.decode() : decoder.decode(part.value, { stream: true });
       rest += text;
@@ -176,33 +187,37 @@ class Exchange {
         }
       }
     }
-    this.#reader = undefined;
+    this.#progress = 'ended';
+  }
+
+  /** Takes the answer for whole: nothing of what may follow is waited for. */
+  finish(): void {
+    this.#progress = 'finished';
+  }
+
+  /** Closes the connection, but where the answer was read to its end: it serves again then. */
+  close(): void {
+    this.#transport.signal?.removeEventListener('abort', this.#forward);
+    const cut = () => this.#cut.abort();
+    if (this.#progress === 'open') {
+      cut();
+    } else if (this.#progress === 'finished') {
+      const timer = setTimeout(cut, GRACE);
+      this.#reader
+        ?.read()
+        .then(({ done }) => done || cut(), cut)
+        .finally(() => clearTimeout(timer));
+    }
   }
 
   /** What the server sends; a broken connection is an error of its own. */
-  async read<T>(reading: Promise<T>): Promise<T> {
+  async #read<T>(reading: Promise<T>): Promise<T> {
     try {
       return await reading;
     } catch (error) {
       this.#transport.signal?.throwIfAborted();
       throw connectionError(error, this.#address);
     }
-  }
-
-  /** Ends the exchange, and cuts a stream that does not end by itself in a moment. */
-  close(): void {
-    this.#transport.signal?.removeEventListener('abort', this.#forward);
-    if (this.#reader === undefined) {
-      this.#cut.abort();
-      return;
-    }
-    // An answer read to its end leaves the connection free for the next request.
-    const cut = () => this.#cut.abort();
-    const timer = setTimeout(cut, GRACE);
-    this.#reader
-      .read()
-      .then(({ done }) => done || cut(), cut)
-      .finally(() => clearTimeout(timer));
   }
 
   async #send(send: typeof fetch, url: URL, init: RequestInit): Promise<Response> {
@@ -223,6 +238,6 @@ class Exchange {
     }
     const body = unmark(String(init.body));
     const request = { ...init, headers, body, signal: this.#cut.signal };
-    return this.read(send(url.href, request));
+    return this.#read(send(url.href, request));
   }
 }

@@ -233,10 +233,11 @@ function imageOf(part: Obj, index: number): Uint8Array {
   if (!mediaType.startsWith('image/') || !parameters.includes('base64')) {
     refuse(index, `an image of type '${mediaType || 'text/plain'}' that is not base64`);
   }
-  if (data.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(data)) {
+  const base64 = data.replace(/\s+/g, '');
+  if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) {
     refuse(index, 'an image whose base64 is broken');
   }
-  return new Uint8Array(Buffer.from(data, 'base64'));
+  return new Uint8Array(Buffer.from(base64, 'base64'));
 }
 
 /** What a model of this kind thought; nothing for the sealed reasoning of another. */

@@ -58,6 +58,7 @@ export function resolve(
  */
 export class OllamaModelProvider implements ModelProvider {
   readonly #options: OllamaModelProviderOptions;
+  readonly #models = new Map<string, OllamaModel>();
   readonly #clients = new Map<string, Promise<Ollama>>();
 
   constructor(options: OllamaModelProviderOptions = {}) {
@@ -73,15 +74,19 @@ export class OllamaModelProvider implements ModelProvider {
     if (!modelName) {
       throw new ModelError('Ollama has no default model; name one.', 'missing-model');
     }
-    const { ollamaClient, ...options } = this.#options;
-    if (ollamaClient !== undefined) {
-      const [, isCloud] = cut(modelName);
-      const cloud = isCloud || isCloudHost(hostOf(ollamaClient));
-      return new OllamaModel(modelName, ollamaClient, { ...options, cloud });
+    const { ollamaClient, apiKey, baseUrl, ...options } = this.#options;
+    const target = resolve(modelName, {
+      apiKey,
+      baseUrl: ollamaClient === undefined ? baseUrl : hostOf(ollamaClient),
+    });
+    const key = JSON.stringify(target);
+    let model = this.#models.get(key);
+    if (model === undefined) {
+      const client = ollamaClient ?? (() => this.#client(target));
+      model = new OllamaModel(target.model, client, { ...options, cloud: target.cloud });
+      this.#models.set(key, model);
     }
-    const target = resolve(modelName, options);
-    const client = () => this.#client(target);
-    return new OllamaModel(target.model, client, { ...options, cloud: target.cloud });
+    return model;
   }
 
   #client({ host, apiKey }: Target): Promise<Ollama> {
