@@ -71,6 +71,7 @@ class Negative:
     phase: str
     code: str
     pointer: str | None = None
+    err: Json | None = None
     foreign_only: bool = False
 
 
@@ -93,6 +94,8 @@ class Expect:
     compare: str
     normalise: tuple[ExtraRule, ...]
     count: int | None
+    sent: tuple[Any, ...] | None
+    authorization: tuple[str | None, ...] | None
 
 
 @dataclass(frozen=True)
@@ -240,7 +243,7 @@ def _expect(data: Json) -> Expect:
     requests = data.get("requests", "equal-to-uncrossed")
     if not isinstance(requests, Mapping):
         requests = {"compare": requests}
-    effects = data.get("effects")
+    effects, sent, keys = (data.get(key) for key in ("effects", "sent", "authorization"))
     return Expect(
         outcome=data.get("outcome"),
         effects=None if effects is None else tuple(effects),
@@ -251,6 +254,8 @@ def _expect(data: Json) -> Expect:
             for each in requests.get("normalise", ())
         ),
         count=data.get("count"),
+        sent=None if sent is None else tuple(sent),
+        authorization=None if keys is None else tuple(keys),
     )
 
 
@@ -262,7 +267,7 @@ def _negative(data: Json | None) -> Negative | None:
     if data is None:
         return None
     foreign = data.get("when", "always") == "foreign"
-    return Negative(data["phase"], data["code"], data.get("pointer"), foreign)
+    return Negative(data["phase"], data["code"], data.get("pointer"), data.get("err"), foreign)
 
 
 def _why_not(case: Case, pairs: tuple[tuple[str, Port], ...]) -> str | None:
@@ -277,7 +282,7 @@ def _why_not(case: Case, pairs: tuple[tuple[str, Port], ...]) -> str | None:
 
 def _problems(case: Case) -> Iterable[str]:
     """What the schema cannot see."""
-    runs = [leg for leg in case.legs if not _converts(leg)]
+    runs = [leg for leg in case.legs if not stands_alone(leg)]
     first = runs[0] if runs else case.legs[0]
     active = first.role if isinstance(first, Leg) else first.source
     named: set[str] = set()
@@ -292,7 +297,7 @@ def _problems(case: Case) -> Iterable[str]:
                 yield f"{where}: text takes the place of a file, so the form is file"
             active = leg.target
             continue
-        if leg.role != active and not _converts(leg):
+        if leg.role != active and not stands_alone(leg):
             yield f"{where}: is for {leg.role}, but {active} has the run; cross first"
         payload = leg.args.get("payload")
         if isinstance(payload, str) and payload.startswith("$") and payload[1:] not in named:
@@ -300,11 +305,13 @@ def _problems(case: Case) -> Iterable[str]:
         args = dict(leg.args)
         if leg.fixture is not None:
             args.setdefault("payload", {})
+        if leg.do == "model.call" and args.get("base_url", ...) is None:
+            del args["base_url"]
         if wrong := schemas.problem("driver", args, f"args.{leg.do}"):
             yield f"{where}: {leg.do}: {wrong}"
         if leg.name:
             named.add(leg.name)
-        if not _converts(leg) and case.agents is None:
+        if not stands_alone(leg) and case.agents is None:
             yield f"{where}: {leg.do} needs agents"
     if case.agents is None and any(isinstance(leg, Cross) for leg in case.legs):
         yield "a crossing needs agents"
@@ -317,16 +324,18 @@ def _problems(case: Case) -> Iterable[str]:
         yield "expects nothing"
 
 
-def _converts(leg: Leg | Cross) -> bool:
-    """Whether a leg is about a document only: it needs no agents, and any role can do it."""
-    return isinstance(leg, Leg) and leg.do == "state.convert"
+def stands_alone(leg: Leg | Cross) -> bool:
+    """Whether a leg is about a document or a model only: it needs no agents."""
+    return isinstance(leg, Leg) and leg.do in ("state.convert", "model.call", "model.route")
 
 
 def _asserts(case: Case) -> bool:
     expect = case.expect
-    compared = case.crosses and not all(map(_converts, case.legs))
+    compared = case.crosses and not all(map(stands_alone, case.legs))
     return (
         any((expect.outcome, expect.effects is not None, expect.session, expect.count))
+        or expect.sent is not None
+        or expect.authorization is not None
         or (compared and expect.compare != "not-compared")
         or any(
             leg.expect if isinstance(leg, Leg) else (leg.document or leg.load or leg.digest)

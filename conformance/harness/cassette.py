@@ -12,7 +12,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,9 +60,13 @@ class Interaction:
 
     @property
     def streamed(self) -> bool:
-        """Whether the answer is an event stream or JSON lines."""
+        """Whether the answer is an event stream or JSON lines.
+
+        An answer with chunks is, whatever type it says it has: ollama.com streams JSON lines as
+        application/json.
+        """
         kind = dict(self.headers).get("content-type", "")
-        return kind.startswith(("text/event-stream", "application/x-ndjson"))
+        return bool(self.chunks) or kind.startswith(("text/event-stream", "application/x-ndjson"))
 
     def pieces(self, split: int | None = None) -> Iterator[bytes]:
         """The answer as it is to arrive: in recorded chunks, or in pieces of `split` bytes."""
@@ -96,7 +100,7 @@ class Cassette:
 class Request:
     """A request the server saw: who sent it, what, and the turn that answered it.
 
-    `miss` says why no answer was found.
+    `miss` says why no answer was found, `authorization` is the header of that name.
     """
 
     sender: str
@@ -105,6 +109,7 @@ class Request:
     body: Any
     turn: int | None = None
     miss: str | None = None
+    authorization: str | None = None
 
 
 @dataclass
@@ -115,14 +120,17 @@ class Player:
     requests: list[Request] = field(default_factory=list)
     played: set[int] = field(default_factory=set)
 
-    def answer(self, sender: str, method: str, path: str, body: Any) -> Interaction | str:
+    def answer(
+        self, sender: str, method: str, path: str, body: Any, authorization: str | None = None
+    ) -> Interaction | str:
         """The recorded answer, or why there is none; the request is kept either way."""
         found = self._find(method, path, body)
+        request = Request(sender, method, path, body, authorization=authorization)
         if isinstance(found, Interaction):
-            self.requests.append(Request(sender, method, path, body, turn=found.turn))
+            self.requests.append(replace(request, turn=found.turn))
             self.played.add(found.turn)
         else:
-            self.requests.append(Request(sender, method, path, body, miss=found))
+            self.requests.append(replace(request, miss=found))
         return found
 
     def problems(self) -> list[str]:

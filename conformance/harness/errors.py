@@ -119,17 +119,16 @@ class CapabilityLacking(DriverError):
 
 
 class PortError(DriverError):
-    """The port raised an error. `code` is stable and equal in every port."""
+    """The port raised an error. `code` is stable and equal in every port, `err` the whole reply."""
 
     status = "fail"
 
-    def __init__(
-        self, message: str, *, code: str, hint: str | None = None, pointer: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
-        self.pointer = pointer
+    def __init__(self, err: Mapping[str, Any]) -> None:
+        super().__init__(str(err["message"]))
+        self.err = err
+        self.code = str(err["code"])
+        self.hint = err.get("hint")
+        self.pointer = err.get("pointer")
 
     @property
     def check(self) -> str:
@@ -148,7 +147,7 @@ def from_reply(err: Mapping[str, Any], op: str, declared: frozenset[str]) -> Dri
     code, message = str(err["code"]), str(err["message"])
     match err["kind"]:
         case "implementation":
-            return PortError(message, code=code, hint=err.get("hint"), pointer=err.get("pointer"))
+            return PortError(err)
         case "unsupported" if declared:
             names = ", ".join(sorted(declared))
             return CapabilityLacking(

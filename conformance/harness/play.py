@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import document, match, schemas
-from .case import Case, Cross, Leg
+from . import answer, document, match, schemas
+from .case import Case, Cross, Leg, stands_alone
 from .cassette import Request
 from .driver import Driver
 from .errors import CheckFailed, DriverError, PortError
@@ -18,6 +18,10 @@ from .server import Session
 
 Json = dict[str, Any]
 _OUTCOMES = frozenset({"run.start", "run.advance", "run.recover"})
+# What a model provider reads: unset, so that no case depends on where it runs.
+_NO_ENVIRONMENT = dict.fromkeys(
+    ("OLLAMA_API_KEY", "OLLAMA_HOST", "OPENAI_API_KEY", "OPENAI_BASE_URL")
+)
 
 
 @dataclass
@@ -125,9 +129,8 @@ class Play:
         return await driver.call(op, args, required=self.case.requires)
 
     async def _leg(self, leg: Leg, where: str, *, last: bool) -> None:
-        # A conversion needs no open case, and leaves the one that is open as it is.
-        converts = leg.do == "state.convert"
-        driver = self._drivers[leg.role] if converts else await self._enter(leg.role)
+        # What needs no open case leaves the one that is open as it is.
+        driver = self._alone(leg) if stands_alone(leg) else await self._enter(leg.role)
         where = f"{where} ({leg.do} by {driver.port.name})"
         args = self._arguments(leg, driver)
         foreign = self._is_foreign(leg.role)
@@ -136,7 +139,7 @@ class Play:
             reply = await self._call(driver, leg.do, args)
         except PortError as error:
             if refusal:
-                self._check_refusal(error.code, error.pointer, str(error), where)
+                self._check_refusal(error.err, where)
             error.where = where
             raise
         if leg.do in _OUTCOMES:
@@ -147,7 +150,9 @@ class Play:
             raise CheckFailed("refusal", f"{where}: no error, expected {self.case.negative.code}")
         if leg.do == "state.save" and leg.args["form"] == "portable":
             _check_document(reply, where)
-        if leg.expect is not None:
+        if leg.expect is not None and leg.do == "model.call":
+            _fail("expect", answer.mismatches(leg.expect, reply, args["model"]), where)
+        elif leg.expect is not None:
             _check("expect", leg.expect, reply, where)
         if leg.name:
             self._named[leg.name] = reply
@@ -195,7 +200,7 @@ class Play:
             reply = await self._call(driver, op, args)
         except PortError as error:
             if refused:
-                self._check_refusal(error.code, error.pointer, str(error), where)
+                self._check_refusal(error.err, where)
             error.where = where
             raise
         if refused:
@@ -214,8 +219,14 @@ class Play:
         _check_document({"payload": written, **reply}, where)
         return written
 
+    def _alone(self, leg: Leg) -> Driver:
+        self._session.sender = leg.role
+        return self._drivers[leg.role]
+
     def _arguments(self, leg: Leg, driver: Driver) -> Json:
         args = dict(leg.args)
+        if leg.do.startswith("model."):
+            return self._asked(leg.do, args)
         if "path" in args:
             args["path"] = str(self._workdir / args["path"])
         payload = args.get("payload")
@@ -230,6 +241,20 @@ class Play:
             args["payload"] = document.patched(payload, leg.patch)
         return args
 
+    def _asked(self, op: str, args: Json) -> Json:
+        """Arguments about a model: `$server` is the cassette server, which is the default."""
+        server = self._session.base_url.removesuffix("/v1")
+        env = {
+            name: server if value == "$server" else value
+            for name, value in (_NO_ENVIRONMENT | args.get("env", {})).items()
+        }
+        if op == "model.call":
+            ollama = args["model"].startswith("ollama/")
+            base_url = args.pop("base_url", "$server" if ollama else "$server/v1")
+            if base_url is not None:
+                args["base_url"] = base_url.replace("$server", server)
+        return args | {"env": env}
+
     def _is_foreign(self, role: str) -> bool:
         """Whether the last other role to act has a port of another language."""
         others = [each for each in self._acting if each != role]
@@ -243,15 +268,18 @@ class Play:
             return False
         return foreign or not negative.foreign_only
 
-    def _check_refusal(self, code: str, pointer: str | None, message: str, where: str) -> None:
+    def _check_refusal(self, err: Mapping[str, Any], where: str) -> None:
         negative = self.case.negative
         assert negative is not None
+        code, pointer, message = (err.get(key) for key in ("code", "pointer", "message"))
         if code != negative.code:
             raise CheckFailed(
                 "refusal", f"{where}: code {code}, expected {negative.code}: {message}"
             )
         if negative.pointer is not None and pointer != negative.pointer:
             raise CheckFailed("refusal", f"{where}: at {pointer}, expected {negative.pointer}")
+        if negative.err is not None:
+            _check("refusal", negative.err, err, where)
         raise Refused
 
     def _check_outcome(
@@ -261,14 +289,17 @@ class Play:
             return
         error = reply.get("error", {})
         if refusal:
-            self._check_refusal(str(error.get("code")), None, str(error.get("message")), where)
+            self._check_refusal(error, where)
         wanted = leg.expect or (self.case.expect.outcome if last else None) or {}
         if wanted.get("status") != "failed":
             raise CheckFailed("outcome", f"{where}: failed: {error}")
 
 
 def _check(check: str, expected: Any, actual: Any, where: str) -> None:
-    found = list(match.mismatches(expected, actual))
+    _fail(check, list(match.mismatches(expected, actual)), where)
+
+
+def _fail(check: str, found: list[str], where: str) -> None:
     if found:
         raise CheckFailed(check, f"{where}: {'; '.join(found[:5])}")
 

@@ -105,6 +105,12 @@ class Runner:
             _fail("effects", match.effects(expect.effects, trace.effects))
         if expect.count is not None and len(trace.requests) != expect.count:
             _fail("count", [f"{len(trace.requests)} requests, expected {expect.count}"])
+        if expect.sent is not None:
+            bodies = [each.body for each in trace.requests]
+            _fail("sent", list(match.differences(list(expect.sent), bodies)))
+        if expect.authorization is not None:
+            keys = [each.authorization for each in trace.requests]
+            _fail("authorization", list(match.differences(list(expect.authorization), keys)))
         if expect.session is not None and expect.session != "equal-to-uncrossed":
             _fail("session", list(match.mismatches(expect.session, trace.session)))
         # Last of its own checks: a run that went wrong leaves turns unused, and that is no news.

@@ -5,8 +5,11 @@ cassettes/scripts/NAME.yaml, all of them without a name; `--check` only tells wh
 
 A script holds `at` (the day it was written) and `turns`. A turn is the list of output items the
 model answers with, or an object with `output` and any of `contains` (texts the request has to
-hold), `status`, `usage`, or with `error: {status, message, code}` instead. Items are wire items
-with what can be derived left out:
+hold), `status`, `usage`, or with `error: {status, message, code}` instead. `api: ollama`, of a
+script or a turn, makes it an answer of Ollama's chat API: its output are chunks, see `chat.py`,
+and it has `done` in place of status and usage, and `content_type` for the type that a stream says
+it has. All other turns are answers of OpenAI. Their items are wire items with what can be derived
+left out:
 
 - `id`, `status`, and `call_id`-derived ids are filled in;
 - `arguments` may be given as an object;
@@ -27,13 +30,14 @@ from typing import Any
 
 import yaml
 
-from . import events
+from . import chat, events
 from .errors import CassetteError
 from .schemas import ROOT
 
 Json = dict[str, Any]
 
 FOLDER = ROOT / "cassettes"
+_JSON = "application/json"
 _CREATED = 1_700_000_000
 _USAGE: Json = {
     "input_tokens": 10,
@@ -72,20 +76,37 @@ _NO_STATUS = frozenset(
 )
 
 
+_COMMON = frozenset({"output", "contains", "error"})
+_KEYS = {
+    "openai": _COMMON | {"status", "usage"},
+    "ollama": _COMMON | {"done", "content_type"},
+}
+_MODELS = {"openai": "gpt-x", "ollama": "llama3"}
+_URIS = {
+    "openai": "https://api.openai.com/v1/responses",
+    "ollama": "http://127.0.0.1:11434/api/chat",
+}
+
+
 def expand(name: str, script: Any) -> Json:
     """The cassette that `script` stands for. Raises CassetteError."""
-    if not isinstance(script, Mapping) or set(script) - {"at", "turns", "model"}:
-        raise CassetteError(f"{name}: a script holds at, turns and model, nothing else")
+    if not isinstance(script, Mapping) or set(script) - {"at", "turns", "model", "api"}:
+        raise CassetteError(f"{name}: a script holds at, turns, model and api, nothing else")
     if not script.get("at") or not script.get("turns"):
         raise CassetteError(f"{name}: a script needs at and turns")
-    model = script.get("model", "gpt-x")
     count: Counter[str] = Counter()
     interactions = []
     for number, turn in enumerate(script["turns"], 1):
         full = {"output": turn} if isinstance(turn, list) else dict(turn)
-        if unknown := set(full) - {"output", "contains", "status", "usage", "error"}:
-            raise CassetteError(f"{name}: turn {number}: unknown {', '.join(sorted(unknown))}")
-        interactions += _turn(name, number, full, model, count)
+        api = full.pop("api", script.get("api", "openai"))
+        if api not in _KEYS or (unknown := set(full) - _KEYS[api]):
+            wrong = f"api {api}" if api not in _KEYS else ", ".join(sorted(unknown))
+            raise CassetteError(f"{name}: turn {number}: unknown {wrong}")
+        model = script.get("model", _MODELS[api])
+        if api == "ollama":
+            interactions += _chat_turn(name, number, full, model)
+        else:
+            interactions += _turn(name, number, full, model, count)
     by = f"cassettes/scripts/{name}.yaml"
     return {
         "version": 1,
@@ -112,37 +133,63 @@ def _turn(name: str, number: int, turn: Json, model: str, count: Counter[str]) -
                 "code": error.get("code"),
             }
         }
-        return [_interaction(number, extra, error["status"], "application/json", _compact(body))]
+        return [_interaction(number, extra, error["status"], _JSON, _compact(body))]
     try:
         output = [_item(dict(item), count) for item in turn["output"]]
     except (KeyError, TypeError, ValueError) as problem:
         raise CassetteError(f"{name}: turn {number}: {problem!r}") from problem
     answer = _response(number, model, output, turn)
     return [
-        _interaction(number, extra, 200, "application/json", _compact(answer)),
+        _interaction(number, extra, 200, _JSON, _compact(answer)),
         _interaction(
             number, extra, 200, "text/event-stream; charset=utf-8", events.stream(answer).decode()
         ),
     ]
 
 
+def _chat_turn(name: str, number: int, turn: Json, model: str) -> list[Json]:
+    extra: Json = {"turn": number}
+    if turn.get("contains"):
+        extra["contains"] = list(turn["contains"])
+    if refused := turn.get("error"):
+        answer = _answer(refused["status"], _JSON, chat.error(refused["message"]))
+        return [_asked("ollama", extra, answer)]
+    chunks, done = turn["output"], turn.get("done")
+    try:
+        lines = chat.lines(chunks, model, done)
+        whole = chat.whole(chunks, model, done)
+    except (AttributeError, TypeError, ValueError) as problem:
+        raise CassetteError(f"{name}: turn {number}: {problem!r}") from problem
+    stream = _answer(
+        200,
+        turn.get("content_type", "application/x-ndjson"),
+        "".join(f"{line}\n" for line in lines),
+        [len(line.encode()) + 1 for line in lines],
+    )
+    forms = [_answer(200, _JSON, whole), stream] if whole else [stream]
+    return [_asked("ollama", extra, answer) for answer in forms]
+
+
 def _interaction(number: int, extra: Json, status: int, kind: str, body: str) -> Json:
-    content: Json = {"string": body}
+    chunks = None
     if kind.startswith("text/event-stream"):
-        content["chunks"] = [len(event.encode()) + 2 for event in body.split("\n\n")[:-1]]
+        chunks = [len(event.encode()) + 2 for event in body.split("\n\n")[:-1]]
+    answer = _answer(status, kind, body, chunks)
+    answer["headers"]["x-request-id"] = [f"req_{number}"]
+    return _asked("openai", extra, answer)
+
+
+def _asked(api: str, extra: Json, answer: Json) -> Json:
+    """An interaction: any body at the address of `api`, and its answer."""
+    request: Json = {"method": "POST", "uri": _URIS[api], "headers": {}, "body": None}
+    return {**extra, "request": request, "response": answer}
+
+
+def _answer(status: int, kind: str, body: str, chunks: list[int] | None = None) -> Json:
     return {
-        **extra,
-        "request": {
-            "method": "POST",
-            "uri": "https://api.openai.com/v1/responses",
-            "headers": {},
-            "body": None,
-        },
-        "response": {
-            "status": {"code": status, "message": "OK" if status < 400 else "Error"},
-            "headers": {"content-type": [kind], "x-request-id": [f"req_{number}"]},
-            "body": content,
-        },
+        "status": {"code": status, "message": "OK" if status < 400 else "Error"},
+        "headers": {"content-type": [kind]},
+        "body": {"string": body, **({"chunks": chunks} if chunks else {})},
     }
 
 

@@ -106,7 +106,8 @@ class CassetteServer:
             body = json.loads(raw) if raw else None
         except ValueError:
             body = raw.decode(errors="replace")
-        found = session.player.answer(session.sender, method, path, body)
+        key = headers.get("authorization")
+        found = session.player.answer(session.sender, method, path, body, key)
         if self.heard is not None:
             self.heard(name, session.player.requests[-1])
         if isinstance(found, str):

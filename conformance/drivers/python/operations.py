@@ -23,6 +23,7 @@ CAPABILITIES = (
     "mcp.hosted",
     "mcp.local",
     "mcp.local-approval",
+    "models",
     "nested-agents",
     "programmatic-tools",
     "run",
@@ -83,6 +84,8 @@ class Operations:
             "state.save": self._of("saves", "save"),
             "state.load": self._of("saves", "load"),
             "state.convert": convert,
+            "model.call": self._free("models", "call"),
+            "model.route": self._free("models", "route"),
             "session.read": lambda _args: self._opened().read_session(),
             "effects.read": lambda _args: self._opened().read_effects(),
             "run.recover": self._unsupported("run.recover"),
@@ -123,6 +126,17 @@ class Operations:
             case = self._opened()
             handler = getattr(import_module(f".{module}", __package__), name)
             done: dict[str, Any] = await handler(case, args)
+            return done
+
+        return handle
+
+    @staticmethod
+    def _free(module: str, name: str) -> Handler:
+        """A handler that needs no case; its module is loaded when it is first used."""
+
+        async def handle(args: Mapping[str, Any]) -> dict[str, Any]:
+            handler = getattr(import_module(f".{module}", __package__), name)
+            done: dict[str, Any] = await handler(args)
             return done
 
         return handle

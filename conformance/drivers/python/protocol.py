@@ -36,9 +36,11 @@ class Failure(Exception):
         self.code = code
         self.hint = hint
         self.pointer = pointer
+        self.details: dict[str, Any] = {}
+        """Further members of the reply's `err`."""
 
     def body(self) -> dict[str, Any]:
-        body = {"kind": self.kind, "code": self.code, "message": str(self)}
+        body = {"kind": self.kind, "code": self.code, "message": str(self), **self.details}
         if self.hint:
             body["hint"] = self.hint
         if self.pointer is not None:
@@ -106,17 +108,22 @@ def error_code(error: BaseException) -> str:
 
 def as_failure(error: BaseException) -> Failure:
     """Whatever a port raised, as an error reply."""
+    from timestep import OllamaError
+
     if isinstance(error, Failure):
         return error
     hint = getattr(error, "hint", None)
     pointer = getattr(error, "pointer", None)
-    return Failure(
+    failure = Failure(
         "implementation",
         error_code(error),
         str(error) or type(error).__name__,
         hint=hint if isinstance(hint, str) else None,
         pointer=pointer if isinstance(pointer, str) else None,
     )
+    if isinstance(error, OllamaError):
+        failure.details = {"status": error.status, "retryable": error.retryable}
+    return failure
 
 
 def is_expected(error: BaseException) -> bool:

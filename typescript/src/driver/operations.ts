@@ -14,6 +14,7 @@ export const CAPABILITIES = [
   'handoffs',
   'mcp.hosted',
   'mcp.local',
+  'models',
   'nested-agents',
   'programmatic-tools',
   'run',
@@ -88,6 +89,10 @@ export class Operations implements Handlers {
         return {};
       case 'state.convert':
         return convert(args);
+      case 'model.call':
+        return (await import('./models.js')).call(args, signal);
+      case 'model.route':
+        return (await import('./models.js')).route(args);
       case 'run.start':
         return (await import('./runs.js')).start(this.#opened(), args, signal);
       case 'run.advance':

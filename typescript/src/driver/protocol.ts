@@ -1,5 +1,5 @@
 /** Messages of the driver protocol: requests in, replies out, and errors as replies. */
-import { TimestepError } from '../errors.js';
+import { OllamaError, TimestepError } from '../errors.js';
 import { isRow, type Row } from './json.js';
 
 /** Version of the protocol. */
@@ -20,7 +20,8 @@ export class Failure extends Error {
     readonly kind: FailureKind,
     readonly code: string,
     message: string,
-    readonly details: { hint?: string; pointer?: string } = {},
+    /** Further members of the reply's `err`. */
+    readonly details: Row = {},
   ) {
     super(message);
   }
@@ -111,6 +112,10 @@ export function asFailure(error: unknown): Failure {
   return new Failure('implementation', errorCode(error), describe(error), {
     ...(typeof hint === 'string' && { hint }),
     ...(typeof pointer === 'string' && { pointer }),
+    ...(error instanceof OllamaError && {
+      status: error.status ?? null,
+      retryable: error.retryable,
+    }),
   });
 }
 
