@@ -156,11 +156,14 @@ class Workbench:
         folder = self.root / "conformance" / "cases"
         paths = [str(folder / area) for area in areas] or [str(folder)]
         choice = ("-k", " or ".join(cases)) if cases else ()
+        # The copy has no .venv, and a file broken twice in a second would be taken from the cache.
+        own = {"TIMESTEP_PYTHON": sys.executable, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, **own}
         quiet = ("-q", "-q", "--no-header", "--reports", str(self._reports))
         subprocess.run(
             (sys.executable, "-m", "conformance", *paths, *choice, *quiet),
             cwd=self.root,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env=environment,
             capture_output=True,
             check=False,
         )
