@@ -32,16 +32,23 @@ const types = await compile(typed(schema), 'PortableRunState', {
   strictIndexSignatures: false,
   style: { singleQuote: true },
 });
+// The compiler says of every definition where it came from, and opens a comment on a line of its own.
+const readable = types
+  .replace(
+    /\n *\*\n *\* (?:This interface was referenced by|@minItems)[\s\S]*?(?=\n *\*\/|\n *\*\n)/g,
+    '',
+  )
+  .replace(/\/\*\*\n *\* ([^\n]*)\n *\*\//g, '/** $1 */');
 const constant = [
   banner,
   '',
   '/** The JSON Schema of a portable run state (draft 2020-12). */',
-  `export const runStateSchema = ${JSON.stringify(schema, null, 2)} as const;`,
+  `export const runStateSchema = ${JSON.stringify(schema)} as const;`,
   '',
 ].join('\n');
 
 const outputs = [
-  ['src/generated/runState.ts', types],
+  ['src/generated/runState.ts', readable],
   ['src/generated/runStateSchema.ts', constant],
 ];
 
