@@ -9,7 +9,7 @@ import pytest
 
 import timestep
 
-HEAVY = ("agents", "openai", "pydantic", "jsonschema_rs", "asyncio")
+HEAVY = ("agents", "openai", "pydantic", "jsonschema_rs", "asyncio", "ollama", "httpx")
 
 
 def loaded_by(code: str) -> set[str]:
@@ -32,6 +32,12 @@ timestep.DocumentError, timestep.RunStateStore, timestep.run_agent
 from timestep.state import canonical, digest, to_native, to_portable, validate
 """
     assert loaded_by(code) & {"agents", "openai"} == set()
+
+
+def test_models_load_the_client_of_ollama_when_it_is_asked() -> None:
+    assert loaded_by("import timestep.models") == set()
+    made = "from timestep import MultiModelProvider; MultiModelProvider().get_model('ollama/m')"
+    assert loaded_by(made) & {"ollama", "jsonschema_rs"} == set()
 
 
 @pytest.mark.parametrize("name", timestep.__all__)

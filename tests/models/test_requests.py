@@ -309,7 +309,8 @@ async def test_nested_schemas_reach_the_wire() -> None:
 
 def settings_of(settings: ModelSettings, **options: Any) -> dict[str, Any]:
     request = build_request("llama3", None, "Hi", settings, options.pop("tools", []), None, [])
-    return {name: request.payload[name] for name in request.payload.keys() - {"model", "messages"}}
+    (payload,) = request.attempts
+    return {name: payload[name] for name in payload.keys() - {"model", "messages"}}
 
 
 def test_every_setting_is_an_option_zero_too() -> None:

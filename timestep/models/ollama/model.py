@@ -92,20 +92,19 @@ class OllamaModel(Model):
         self._warn_unused(previous_response_id, conversation_id, prompt)
         ids = CallIds(call_ids(input), self._new_id)
         with self._span(request, model_settings, tracing) as span:
-            answer = await self._ask(request, request.payload, ids)
-            counts = [answer.done or {}]
-            if request.fallback is not None and not _is_final(answer, request):
-                thinking = answer.thinking
-                answer = await self._ask(request, request.fallback, ids)
-                answer.thinking = thinking + answer.thinking
+            answer, counts = Answer(), list[Mapping[str, Any]]()
+            for payload in request.attempts:
+                answer = Answer(thinking=answer.thinking)
+                answer.add(await self._ask(request, payload), ids)
+                answer.check()
                 counts.append(answer.done or {})
+                if _is_final(answer, request):
+                    break
             _unfence(answer, request)
-            usage = to_usage(*counts)
-            output = to_items(answer, self.model)
             _trace(span, answer, counts, tracing)
         return ModelResponse(
-            output=output,
-            usage=usage,
+            output=to_items(answer, self.model),
+            usage=to_usage(*counts),
             response_id=None,
             raw_usage=_raw_usage(counts) if model_settings.preserve_raw_usage else None,
         )
@@ -135,23 +134,20 @@ class OllamaModel(Model):
         self._warn_unused(previous_response_id, conversation_id, prompt)
         ids = CallIds(call_ids(input), self._new_id)
         writer = EventWriter(
-            self.model, model_settings, hold_text=request.unfence or request.fallback is not None
+            self.model, model_settings, hold_text=request.unfence or len(request.attempts) > 1
         )
         with self._span(request, model_settings, tracing) as span:
-            answer = Answer()
-            async with aclosing(self._parts(request, request.payload, ids, answer)) as parts:
-                async for part in parts:
-                    for event in writer.add(part):
-                        yield event
-            counts = [answer.done or {}]
-            if request.fallback is not None and not _is_final(answer, request):
-                thinking, answer = answer.thinking, Answer()
-                async with aclosing(self._parts(request, request.fallback, ids, answer)) as parts:
-                    async for part in parts:
-                        for event in writer.add(part):
+            answer, counts = Answer(), list[Mapping[str, Any]]()
+            for payload in request.attempts:
+                answer = Answer(thinking=answer.thinking)
+                async with aclosing(self._stream(request, payload)) as chunks:
+                    async for chunk in chunks:
+                        for event in writer.add(answer.add(chunk, ids)):
                             yield event
-                answer.thinking = thinking + answer.thinking
+                answer.check()
                 counts.append(answer.done or {})
+                if _is_final(answer, request):
+                    break
             _unfence(answer, request)
             _trace(span, answer, counts, tracing)
             for event in writer.finish(answer, to_usage(*counts)):
@@ -198,32 +194,23 @@ class OllamaModel(Model):
             self._warn(warning)
         return request
 
-    async def _ask(self, request: Request, payload: Mapping[str, Any], ids: CallIds) -> Answer:
-        received = await transport.chat(
+    async def _ask(self, request: Request, payload: Mapping[str, Any]) -> dict[str, Any]:
+        return await transport.chat(
             self._get_client(),
             {**payload, "stream": False},
             headers=request.headers,
             query=request.query,
         )
-        answer = Answer()
-        answer.add(received, ids)
-        answer.check()
-        return answer
 
-    async def _parts(
-        self, request: Request, payload: Mapping[str, Any], ids: CallIds, answer: Answer
-    ) -> AsyncGenerator[Answer, None]:
-        """What each chunk adds to `answer`, which is whole and checked at the end."""
-        chunks = transport.stream(
+    def _stream(
+        self, request: Request, payload: Mapping[str, Any]
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        return transport.stream(
             self._get_client(),
             {**payload, "stream": True},
             headers=request.headers,
             query=request.query,
         )
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield answer.add(chunk, ids)
-        answer.check()
 
     @contextmanager
     def _span(
@@ -235,7 +222,7 @@ class OllamaModel(Model):
         with generation_span(
             model=self.model,
             model_config=config,
-            input=request.payload["messages"] if tracing.include_data() else None,
+            input=request.attempts[0]["messages"] if tracing.include_data() else None,
             disabled=tracing.is_disabled(),
         ) as span:
             try:

@@ -83,18 +83,17 @@ _SCHEMA_PROMPT = "Answer with JSON only, without a code fence, that matches this
 class Request:
     """One request: its body, and what is known about the answer it asks for.
 
-    ``payload`` lacks ``stream``. ``schema`` is the output schema, None for text; ``unfence``
-    says that a code fence around the answer is no part of it; ``fallback`` is the body to send
-    where the answer ends without calls and does not validate. ``warnings`` name settings the
-    chat API cannot honour.
+    ``attempts`` are bodies without ``stream``: the first is sent, the next where an answer ends
+    without calls and does not validate. ``schema`` is the output schema, None for text;
+    ``unfence`` says that a code fence around the answer is no part of it. ``warnings`` name
+    settings the chat API cannot honour.
     """
 
-    payload: dict[str, Any]
+    attempts: tuple[dict[str, Any], ...]
     headers: dict[str, str]
     query: dict[str, object] | None = None
     schema: AgentOutputSchemaBase | None = None
     unfence: bool = False
-    fallback: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -149,17 +148,16 @@ def build_request(
     if options := {**_options(settings), **extra.options}:
         payload["options"] = options
 
-    fallback = None
+    attempts = [payload]
     if schema is not None and prompted and mode == "auto" and "format" not in payload:
-        fallback = {key: value for key, value in payload.items() if key != "tools"}
-        fallback["format"] = schema.json_schema()
+        without_tools = {key: value for key, value in payload.items() if key != "tools"}
+        attempts.append({**without_tools, "format": schema.json_schema()})
     return Request(
-        payload=payload,
+        attempts=tuple(attempts),
         headers=_headers(settings),
         query=dict(settings.extra_query) if settings.extra_query else None,
         schema=schema,
         unfence=schema is not None and mode == "prompt",
-        fallback=fallback,
         warnings=tuple(warnings),
     )
 
