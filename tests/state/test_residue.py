@@ -8,6 +8,9 @@ from timestep.errors import DocumentError
 from timestep.state import residue
 
 
+MOVED = ((0, 0), (1, "first"))
+
+
 def _random_json(rng: random.Random, depth: int = 0) -> Any:
     kind = rng.randrange(8 if depth < 4 else 5)
     if kind < 5:
@@ -54,6 +57,22 @@ def test_parts_that_are_shared_are_copied_before_they_are_changed() -> None:
     patch = [{"op": "replace", "path": "/a/0/n", "value": 2}]
     assert residue.apply(old, patch) == {"a": [{"type": "x", "n": 2}], "b": [shared]}
     assert shared["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("move", "expected"),
+    [
+        ({"op": "remove", "path": "/0"}, [{"n": "last"}]),
+        ({"op": "add", "path": "/0", "value": {"n": 9}}, [{"n": "last"}, {"n": 0}, {"n": "first"}]),
+        ({"op": "replace", "path": "/0", "value": {"n": 9}}, [{"n": "last"}, {"n": "first"}]),
+    ],
+    ids=lambda value: value["op"] if isinstance(value, dict) else None,
+)
+def test_operations_find_what_earlier_ones_moved(move: dict[str, Any], expected: Any) -> None:
+    """The later operation is about the entry that stands first by then."""
+    touch = [{"op": "replace", "path": f"/{index}/n", "value": value} for index, value in MOVED]
+    last = {"op": "replace", "path": "/0/n", "value": "last"}
+    assert residue.apply([{"n": 1}, {"n": 2}], [*touch, move, last]) == expected
 
 
 def test_entries_that_are_versions_of_each_other_are_patched() -> None:
