@@ -7,7 +7,6 @@ import pytest
 from timestep.errors import DocumentError
 from timestep.state import residue
 
-
 MOVED = ((0, 0), (1, "first"))
 
 
