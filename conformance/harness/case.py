@@ -111,7 +111,7 @@ class Case:
     readers: Restriction | None
     agents: str | None
     cassette: str | None
-    split: int | None
+    split: int | tuple[int | None, ...] | None
     session: Json | None
     tracing: bool
     legs: tuple[Leg | Cross, ...]
@@ -173,7 +173,7 @@ def parse(data: Any, source: str) -> Case:
         readers=_restriction(data.get("readers")),
         agents=data.get("agents"),
         cassette=name,
-        split=split,
+        split=tuple(split) if isinstance(split, list) else split,
         session=data.get("session"),
         tracing=data.get("tracing", False),
         legs=tuple(_leg(each) for each in data["legs"]),

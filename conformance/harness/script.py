@@ -5,11 +5,11 @@ cassettes/scripts/NAME.yaml, all of them without a name; `--check` only tells wh
 
 A script holds `at` (the day it was written) and `turns`. A turn is the list of output items the
 model answers with, or an object with `output` and any of `contains` (texts the request has to
-hold), `status`, `usage`, or with `error: {status, message, code}` instead. `api: ollama`, of a
-script or a turn, makes it an answer of Ollama's chat API: its output are chunks, see `chat.py`,
-and it has `done` in place of status and usage, and `content_type` for the type that a stream says
-it has. All other turns are answers of OpenAI. Their items are wire items with what can be derived
-left out:
+hold), `times` (how often it is played), `status`, `usage`, or with `error: {status, message,
+code}` instead. `api: ollama`, of a script or a turn, makes it an answer of Ollama's chat API: its
+output are chunks, see `chat.py`, and it has `done` in place of status and usage, and
+`content_type` for the type that a stream says it has. All other turns are answers of OpenAI. Their
+items are wire items with what can be derived left out:
 
 - `id`, `status`, and `call_id`-derived ids are filled in;
 - `arguments` may be given as an object;
@@ -24,7 +24,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ _NO_STATUS = frozenset(
 )
 
 
-_COMMON = frozenset({"output", "contains", "error"})
+_COMMON = frozenset({"output", "contains", "error", "times"})
 _KEYS = {
     "openai": _COMMON | {"status", "usage"},
     "ollama": _COMMON | {"done", "content_type"},
@@ -96,7 +96,7 @@ def expand(name: str, script: Any) -> Json:
         raise CassetteError(f"{name}: a script needs at and turns")
     count: Counter[str] = Counter()
     interactions = []
-    for number, turn in enumerate(script["turns"], 1):
+    for number, turn in enumerate(_repeated(script["turns"]), 1):
         full = {"output": turn} if isinstance(turn, list) else dict(turn)
         api = full.pop("api", script.get("api", "openai"))
         if api not in _KEYS or (unknown := set(full) - _KEYS[api]):
@@ -118,6 +118,12 @@ def expand(name: str, script: Any) -> Json:
 def dump(cassette: Json) -> str:
     """YAML text of a cassette, bodies as readable blocks."""
     return yaml.dump(cassette, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
+
+
+def _repeated(turns: Any) -> Iterator[Any]:
+    for turn in turns:
+        times = turn.get("times", 1) if isinstance(turn, Mapping) else 1
+        yield from [turn] * times
 
 
 def _turn(name: str, number: int, turn: Json, model: str, count: Counter[str]) -> list[Json]:

@@ -16,17 +16,30 @@ from typing import Any
 
 from .cassette import Cassette, Interaction, Player, Request
 
+Split = int | tuple[int | None, ...] | None
+
 _MISS = 400
 
 
 @dataclass
 class Session:
-    """One run of a case at the server. `sender` is the role whose port is acting."""
+    """One run of a case at the server. `sender` is the role whose port is acting.
+
+    `split` is for every stream, or one after the other.
+    """
 
     base_url: str
     player: Player
-    split: int | None
+    split: Split
     sender: str = ""
+    streams: int = 0
+
+    def next_split(self) -> int | None:
+        """The bytes of a piece of the next stream; None for pieces as recorded."""
+        number, self.streams = self.streams, self.streams + 1
+        if isinstance(self.split, tuple):
+            return self.split[number] if number < len(self.split) else None
+        return self.split
 
 
 @dataclass
@@ -58,7 +71,7 @@ class CassetteServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def open(self, name: str, cassette: Cassette | None, *, split: int | None = None) -> Session:
+    def open(self, name: str, cassette: Cassette | None, *, split: Split = None) -> Session:
         """A session under `name`, which is used once."""
         assert self._server is not None
         if name in self.sessions:
@@ -113,7 +126,8 @@ class CassetteServer:
         if isinstance(found, str):
             await _send_json(writer, _MISS, {"error": _error(found)}, ())
         else:
-            await _play(writer, found, session.split)
+            split = session.next_split() if found.streamed else None
+            await _play(writer, found, split)
         return headers.get("connection", "").lower() != "close"
 
 
