@@ -21,6 +21,7 @@ LAYERS = {
     "state": set[str](),
     "store": {"state"},
     "models": {"state"},
+    "testing": {"state"},
     "run": {"models", "store", "state"},
     "cli": {"run", "models", "store", "state"},
 }
