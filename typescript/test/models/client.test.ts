@@ -97,6 +97,18 @@ test('abort of the client still ends every stream, and ours are their own', asyn
   expect(await Promise.race([next, waited])).toBe('waiting');
 });
 
+test('the client still keeps a stream that did not end, and none of ours', async () => {
+  const cut = streamed([chunk('a')]);
+  await using server = await ollamaServer(cut, cut);
+  const client = new Ollama({ host: server.url });
+  const { ongoingStreamedRequests } = client as unknown as { ongoingStreamedRequests: unknown[] };
+  const ours = transport.stream(client, { model: 'm', messages: MESSAGES });
+  await expect(drain(ours)).rejects.toMatchObject({ code: 'ollama-stream-ended' });
+  expect(ongoingStreamedRequests).toHaveLength(0);
+  await expect(drain(theirs(client))).rejects.toThrow();
+  expect(ongoingStreamedRequests, GONE).toHaveLength(1);
+});
+
 test('an error in a stream of the client is still a plain one', async () => {
   await using server = await ollamaServer(streamed([{ error: 'boom' }]));
   const error = await drain(theirs(new Ollama({ host: server.url }))).catch((reason) => reason);

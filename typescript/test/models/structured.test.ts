@@ -95,6 +95,14 @@ test('images are bytes in the second request too', async () => {
   expect(asking.bodies.map(({ messages }) => messages[1].images)).toEqual([[PNG], [PNG]]);
 });
 
+test('a schema in another dialect is left to the SDK', async () => {
+  const tuple = { ...SCHEMA, properties: { name: { type: 'array', items: [{}] } } };
+  const outputType = { ...OUTPUT, schema: tuple } as unknown as typeof OUTPUT;
+  await using asking = await asker([whole(OSLO)]);
+  const answer = await asking.ask({ outputType, tools: [tool('f')] });
+  expect(answer.usage.requests).toBe(1);
+});
+
 test('calls are an answer', async () => {
   const tool_calls = [called('f', {}, { id: 'call_a' })];
   await using asking = await asker([whole('Let me see', { tool_calls })]);

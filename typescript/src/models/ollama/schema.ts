@@ -1,10 +1,14 @@
 /** Whether an answer is what its output schema asks for. */
-import type { ValidateFunction } from 'ajv/dist/2020.js';
 import type { Obj } from '../../state/json.js';
 
-const validators = new WeakMap<Obj, ValidateFunction>();
+type Check = (value: unknown) => boolean;
 
-/** Whether `text` is JSON that fits `schema` (JSON Schema 2020-12). */
+const checks = new WeakMap<Obj, Check>();
+
+/**
+ * Whether `text` is JSON that fits `schema` (JSON Schema 2020-12). A schema that cannot be read so
+ * is left to the SDK, which checks the final output in any case.
+ */
 export async function fits(text: string, schema: Obj): Promise<boolean> {
   let value: unknown;
   try {
@@ -12,12 +16,20 @@ export async function fits(text: string, schema: Obj): Promise<boolean> {
   } catch {
     return false;
   }
-  let validate = validators.get(schema);
-  if (validate === undefined) {
-    const { Ajv2020 } = await import('ajv/dist/2020.js');
-    const { $schema: _dialect, ...rest } = schema;
-    validate = new Ajv2020({ strict: false, validateFormats: false }).compile(rest);
-    validators.set(schema, validate);
+  let check = checks.get(schema);
+  if (check === undefined) {
+    check = await checkOf(schema);
+    checks.set(schema, check);
   }
-  return validate(value);
+  return check(value);
+}
+
+async function checkOf(schema: Obj): Promise<Check> {
+  const { Ajv2020 } = await import('ajv/dist/2020.js');
+  const { $schema: _dialect, ...rest } = schema;
+  try {
+    return new Ajv2020({ strict: false, validateFormats: false, logger: false }).compile(rest);
+  } catch {
+    return () => true;
+  }
 }
