@@ -54,6 +54,15 @@ def test_what_only_the_writing_sdk_understands_is_left_out() -> None:
     assert wire.to_portable({**call(), "provider_data": {"model": "x"}}) == call()
 
 
+def test_thinking_keeps_the_model_that_thought() -> None:
+    thought = {"type": "reasoning", "summary": [], "provider_data": {"model": "x"}}
+    assert wire.to_portable(thought) is thought
+    more = {**thought, "provider_data": {"model": "x", "response_id": "y"}}
+    assert wire.to_portable(more) == thought
+    for data in ({"response_id": "y"}, {"model": ""}, {"model": 1}, "x", None):
+        assert "provider_data" not in wire.to_portable({**thought, "provider_data": data})
+
+
 def test_an_item_that_needs_no_change_is_shared() -> None:
     for item in (call(), output("c"), message()):
         assert wire.to_portable(item) is item

@@ -106,13 +106,18 @@ def is_portable(item: Any) -> bool:
 def to_portable(item: Json) -> Json:
     """The item as a document holds it; the item itself where nothing has to change.
 
-    ``provider_data``, which only the SDK that wrote it understands, is left to the residue.
+    ``provider_data``, which only the SDK that wrote it understands, is left to the residue, but
+    for the model that thought: its thinking goes back to such a model, and never to OpenAI.
     """
     kind = item.get("type")
     if item.get("id") in PLACEHOLDERS:
         item = {key: value for key, value in item.items() if key != "id"}
     if "provider_data" in item:
-        item = {key: value for key, value in item.items() if key != "provider_data"}
+        thinker = _thinker(item)
+        if thinker is None:
+            item = {key: value for key, value in item.items() if key != "provider_data"}
+        elif item["provider_data"] != thinker:
+            item = {**item, "provider_data": thinker}
     if kind == "function_call_output":
         if item.get("status", "incomplete") != "incomplete":
             item = {key: value for key, value in item.items() if key != "status"}
@@ -132,6 +137,14 @@ def to_python(item: Json) -> Json:
     if item.get("type") in _NEEDS_ID and "id" not in item:
         return {"id": PLACEHOLDER, **item}
     return item
+
+
+def _thinker(item: Json) -> Json | None:
+    data = item["provider_data"]
+    if item.get("type") != "reasoning" or not isinstance(data, dict):
+        return None
+    model = data.get("model")
+    return {"model": model} if isinstance(model, str) and model else None
 
 
 def _parts(content: Any) -> Any:
