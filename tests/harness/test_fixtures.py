@@ -19,8 +19,8 @@ RECIPES = generate.read_recipes()
 
 
 def snapshots() -> Iterator[str]:
-    for path in sorted(FOLDER.rglob("*.json")):
-        if path != generate.SOURCES:
+    for folder in ("portable", "python", "typescript"):
+        for path in sorted((FOLDER / folder).rglob("*.json")):
             yield path.relative_to(FOLDER).as_posix()
 
 
