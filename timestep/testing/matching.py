@@ -1,10 +1,10 @@
 """When a request is the recorded one, whichever language sends it.
 
 Method, path and JSON body have to be equal. The path is what follows the API's `/v1`, or starts at
-Ollama's `/api/`, so the host does not count. Bodies are compared as JSON values, so the order of keys and 1 against 1.0 do not
-count, after `normalise` has taken out what openai-agents 0.24 and @openai/agents 0.20, openai and
-ollama write differently for the same request. tests/vectors/matching.json of the repository holds
-both ports to the same answers.
+Ollama's `/api/`, so the host does not count. Bodies are compared as JSON values, so neither the
+order of keys nor 1 against 1.0 count, after `normalise` has taken out what openai-agents 0.24 and
+@openai/agents 0.20, openai and ollama write differently for the same request.
+tests/vectors/matching.json of the repository holds both ports to the same answers.
 """
 
 from __future__ import annotations
