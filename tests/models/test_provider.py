@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import pytest
 from ollama import AsyncClient
@@ -114,6 +115,15 @@ async def test_a_key_is_sent_to_the_host_it_was_given_with(
     async with asker(whole("a"), api_key="k") as model:
         await model.ask()
     assert model.server.sent[0].headers["authorization"] == "Bearer k"
+
+
+async def test_a_name_and_password_of_the_host_are_sent() -> None:
+    async with ollama_server(whole("a")) as server:
+        provider = OllamaModelProvider(base_url=server.url.replace("//", "//ada:p%40ss@"))
+        await Asker(provider.get_model("llama3"), server).ask()
+        await provider.aclose()
+    basic = base64.b64encode(b"ada:p@ss").decode()
+    assert server.sent[0].headers["authorization"] == f"Basic {basic}"
 
 
 async def test_hosts_are_found_anew_for_each_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,6 +185,7 @@ def test_images_of_a_message_stay_with_it_in_order() -> None:
         {"role": "user", "content": [image("data:text/plain;base64,aGk=")]},
         {"role": "user", "content": [image("data:image/png,plain")]},
         {"role": "user", "content": [image("data:image/png;base64,a")]},
+        {"role": "user", "content": [image("data:image/png;base64,a$bcd")]},
         {"role": "user", "content": [{"type": "input_image", "file_id": "file_1"}]},
         {"role": "user", "content": [{"type": "input_file", "file_data": "x"}]},
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},

@@ -14,7 +14,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from timestep.errors import OllamaError
 
@@ -31,12 +31,16 @@ def create_client(host: str, api_key: str | None) -> AsyncClient:
     """A client for `host` that sends `api_key` and no other.
 
     The official client adds OLLAMA_API_KEY from the environment for any host, so the header is
-    taken away again where the host was given no key.
+    taken away again where the host was given no key. It drops a name and password in the URL,
+    so they are given to it as what they are.
     """
     from ollama import AsyncClient
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    client = AsyncClient(host=host, headers=headers)
+    parts = urlsplit(host)
+    named = parts.username is not None and not api_key
+    auth = (unquote(parts.username or ""), unquote(parts.password or "")) if named else None
+    client = AsyncClient(host=host, headers=headers, auth=auth)
     if not api_key:
         _http(client).headers.pop("authorization", None)
     return client
@@ -187,7 +191,7 @@ def _is_bad_call(message: str) -> bool:
 def _connection_error(error: httpx.HTTPError, http: httpx.AsyncClient) -> OllamaError:
     import httpx
 
-    address = _address(str(http.base_url))
+    address = str(http.base_url).rstrip("/")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         message = f"No connection. Is Ollama running at {address}?"
         return OllamaError(message, code="ollama-unreachable", retryable=True)
@@ -196,12 +200,6 @@ def _connection_error(error: httpx.HTTPError, http: httpx.AsyncClient) -> Ollama
         return OllamaError(message, code="ollama-unreachable", retryable=True)
     message = f"The connection to Ollama at {address} broke before the answer was complete."
     return OllamaError(message, code="ollama-stream-ended", retryable=True)
-
-
-def _address(url: str) -> str:
-    """The URL without credentials or query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
 
 
 def _params(query: Mapping[str, object] | None) -> Any:
