@@ -49,6 +49,7 @@ class Cross:
     target: str
     form: str = "portable"
     context: Json = field(default_factory=dict)
+    agents: str | None = None
     digest: str | None = None
     patch: tuple[Json, ...] = ()
     text: str | None = None
@@ -222,6 +223,7 @@ def _leg(data: Json) -> Leg | Cross:
             target=data["to"],
             form=data.get("form", "portable"),
             context={"context": data["context"]} if "context" in data else {},
+            agents=data.get("agents"),
             digest=data.get("digest"),
             patch=tuple(data.get("patch", ())),
             text=data.get("text"),

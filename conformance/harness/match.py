@@ -271,6 +271,17 @@ def mismatches(expected: Any, actual: Any, at: str = "") -> Iterator[str]:
         yield f"{at or '/'}: {_short(actual)}, expected {_short(expected)}"
 
 
+def sent(expected: Sequence[Any], bodies: Sequence[Any]) -> list[str]:
+    """Where request bodies are not as expected: each whole, or in part by `{$part: ...}`."""
+    found = [] if len(expected) == len(bodies) else [f"{len(bodies)} requests, not {len(expected)}"]
+    for index, (one, body) in enumerate(zip(expected, bodies, strict=False)):
+        if isinstance(one, Mapping) and one.keys() == {"$part"}:
+            found += mismatches(one["$part"], body, f"/{index}")
+        else:
+            found += differences(one, body, f"/{index}")
+    return found
+
+
 def effects(
     expected: Sequence[Mapping[str, Any]], actual: Sequence[Mapping[str, Any]]
 ) -> list[str]:

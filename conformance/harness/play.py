@@ -59,6 +59,7 @@ class Play:
         self._library = library
         self._workdir = workdir
         self._crossing = crossing
+        self._agents = case.agents
         self._open: Driver | None = None
         self._named: dict[str, Json] = {}
         self._acting: list[str] = []
@@ -99,11 +100,11 @@ class Play:
     async def _enter(self, role: str) -> Driver:
         driver = self._drivers[role]
         self._session.sender = role
-        if self._open is driver or self.case.agents is None:
+        if self._open is driver or self._agents is None:
             return driver
         args: Json = {
             "case": self.case.id,
-            "agents": self._library.agents(self.case.agents),
+            "agents": self._library.agents(self._agents),
             "model": {"base_url": self._session.base_url, "api_key": "unused"},
             "workdir": str(self._workdir),
         }
@@ -177,6 +178,7 @@ class Play:
             path.write_text(leg.text)
         elif leg.patch:
             path.write_text(json.dumps(document.patched(written, leg.patch)))
+        self._agents = leg.agents or self._agents
         target = await self._enter(leg.target)
         loading = f"{where} (state.load by {target.port.name})"
         refused = last and self._refused("state.load", foreign=foreign)

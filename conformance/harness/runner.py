@@ -106,8 +106,7 @@ class Runner:
         if expect.count is not None and len(trace.requests) != expect.count:
             _fail("count", [f"{len(trace.requests)} requests, expected {expect.count}"])
         if expect.sent is not None:
-            bodies = [each.body for each in trace.requests]
-            _fail("sent", list(match.differences(list(expect.sent), bodies)))
+            _fail("sent", match.sent(expect.sent, [each.body for each in trace.requests]))
         if expect.authorization is not None:
             keys = [each.authorization for each in trace.requests]
             _fail("authorization", list(match.differences(list(expect.authorization), keys)))

@@ -12,6 +12,7 @@ from agents import RunConfig, RunState, SQLiteSession
 
 from .catalogue import Catalogue
 from .effects import Ledger
+from .ids import numbered
 from .protocol import Failure, required
 from .tracing import trace
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 
 def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
-    from agents import OpenAIProvider
+    """The port's own provider, all of whose models are at the case's server."""
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+    from timestep import MultiModelProvider, MultiModelProviderMap, OllamaModelProvider
 
     base_url = required(model, "base_url", str)
     # A plain address needs no certificates, and reading them takes longer than most cases.
@@ -34,7 +37,12 @@ def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
         http_client=transport,
     )
     stack.push_async_callback(client.close)
-    return OpenAIProvider(openai_client=client, use_responses=True)
+    own = MultiModelProviderMap()
+    server = base_url.removesuffix("/v1")
+    own.add_provider("ollama", OllamaModelProvider(base_url=server, new_id=numbered()))
+    provider = MultiModelProvider(own, openai_client=client, openai_use_responses=True)
+    stack.push_async_callback(provider.aclose)
+    return provider
 
 
 async def _session(name: str, args: Mapping[str, Any], stack: AsyncExitStack) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from openai.types.shared import Reasoning
 from timestep import MultiModelProvider, MultiModelProviderMap, OllamaModelProvider
 from timestep.models.ollama.provider import resolve
 
+from .ids import numbered
 from .outcome import wire
 from .output import JsonOutput
 from .protocol import Failure, as_failure, required
@@ -67,13 +67,6 @@ async def route(args: Row) -> dict[str, Any]:
         target = resolve(cast(str, model))
     told = {"host": target.host, "sends_key": target.api_key is not None}
     return {"provider": "ollama", "model": target.model, **told}
-
-
-def numbered(given: Iterator[str] | None = None) -> Callable[[], str]:
-    """Digits of call ids: those given, then counted up."""
-    counted = (f"{number:024x}" for number in itertools.count(1))
-    digits = itertools.chain(given or (), counted)
-    return lambda: next(digits)
 
 
 class _Named(ModelProvider):

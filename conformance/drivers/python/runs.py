@@ -9,7 +9,7 @@ from agents import RunResultStreaming, StreamEvent
 from agents.exceptions import AgentsException
 from openai import OpenAIError
 
-from timestep import InterruptionException, consume_result, run_agent
+from timestep import InterruptionException, ModelError, consume_result, run_agent
 
 from .case import Case
 from .outcome import call_id, failed, finished, position
@@ -51,7 +51,7 @@ async def _run(case: Case, given: Any, args: Mapping[str, Any]) -> dict[str, Any
         case.state = error.state
         case.turn = position(error.state)["current_turn"]
         raise
-    except (AgentsException, OpenAIError) as error:
+    except (AgentsException, ModelError, OpenAIError) as error:
         return failed(error, case.turn)
     case.state = result.to_state()
     outcome = finished(result, case.state)

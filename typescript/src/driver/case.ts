@@ -1,15 +1,11 @@
 /** The open case: its agents, its model, its session and its ledger. */
 import { isAbsolute, join } from 'node:path';
-import {
-  MemorySession,
-  type ModelProvider,
-  OpenAIProvider,
-  setTraceProcessors,
-  setTracingDisabled,
-} from '@openai/agents';
+import { MemorySession, setTraceProcessors, setTracingDisabled } from '@openai/agents';
 import OpenAI from 'openai';
+import { MultiModelProvider, MultiModelProviderMap, OllamaModelProvider } from '../models/index.js';
 import { Catalogue } from './catalogue.js';
 import { Ledger } from './effects.js';
+import { numbered } from './ids.js';
 import { type Row, row } from './json.js';
 import type { AnyState } from './outcome.js';
 import { Failure, requiredText } from './protocol.js';
@@ -36,6 +32,20 @@ function catalogueOf(graph: Row, ledger: Ledger): Catalogue {
   }
 }
 
+/** The port's own provider, all of whose models are at the case's server. */
+function providerOf(model: Row): MultiModelProvider {
+  const baseURL = requiredText(model, 'base_url');
+  const openaiClient = new OpenAI({
+    baseURL,
+    apiKey: requiredText(model, 'api_key'),
+    maxRetries: 0,
+  });
+  const providerMap = new MultiModelProviderMap();
+  const baseUrl = baseURL.replace(/\/v1$/, '');
+  providerMap.addProvider('ollama', new OllamaModelProvider({ baseUrl, newId: numbered() }));
+  return new MultiModelProvider({ providerMap, openaiClient, openaiUseResponses: true });
+}
+
 /** One case of the suite. `state` is the run, once there is one. */
 export class Case {
   state: AnyState | undefined;
@@ -43,7 +53,7 @@ export class Case {
   private constructor(
     readonly catalogue: Catalogue,
     readonly ledger: Ledger,
-    readonly provider: ModelProvider,
+    readonly provider: MultiModelProvider,
     readonly session: MemorySession | undefined,
     readonly tracing: boolean,
     readonly workdir: string,
@@ -53,17 +63,11 @@ export class Case {
   static async open(args: Row): Promise<Case> {
     const ledger = new Ledger();
     const catalogue = catalogueOf(requiredRow(args, 'agents'), ledger);
-    const model = requiredRow(args, 'model');
-    const openAIClient = new OpenAI({
-      baseURL: requiredText(model, 'base_url'),
-      apiKey: requiredText(model, 'api_key'),
-      maxRetries: 0,
-    });
     const session = row(args.session);
     const opened = new Case(
       catalogue,
       ledger,
-      new OpenAIProvider({ openAIClient, useResponses: true }),
+      providerOf(requiredRow(args, 'model')),
       session && new MemorySession({ initialItems: inputItems(session.items) }),
       args.tracing === true,
       requiredText(args, 'workdir'),
@@ -113,6 +117,7 @@ export class Case {
   /** Stops the MCP servers. */
   async close(): Promise<void> {
     setTracingDisabled(true);
+    await this.provider.close();
     await Promise.allSettled(this.catalogue.mcpServers.map((server) => server.close()));
   }
 }

@@ -17,6 +17,7 @@ import {
   type StructuredOutput,
 } from '../models/index.js';
 import { resolve } from '../models/ollama/provider.js';
+import { numbered } from './ids.js';
 import { isRow, type Row, row, rows, text, texts } from './json.js';
 import { asFailure, Failure, requiredText } from './protocol.js';
 import { inputItems, wireItems } from './wire.js';
@@ -89,13 +90,6 @@ export async function route(args: Row): Promise<Row> {
       await multi.close();
     }
   });
-}
-
-/** Digits of call ids: those given, then counted up. */
-export function numbered(given: readonly string[] = []): () => string {
-  const left = [...given];
-  let count = 0;
-  return () => left.shift() ?? (++count).toString(16).padStart(24, '0');
 }
 
 /** A provider that the application added: it only notes what it is asked for. */

@@ -1,7 +1,7 @@
 /** The operations that run agents: start, advance, decide, input. */
 import { AgentsError, MaxTurnsExceededError, RunState } from '@openai/agents';
 import { OpenAIError } from 'openai';
-import { InterruptionException } from '../errors.js';
+import { InterruptionException, ModelError } from '../errors.js';
 import { consumeResult, runAgent } from '../run.js';
 import type { Case } from './case.js';
 import { isRow, type Row, row, text } from './json.js';
@@ -77,7 +77,7 @@ async function run(
       open.state = await stopped(error.state);
       return finished({ lastAgent: error.state.currentAgent }, open.state);
     }
-    if (error instanceof AgentsError || error instanceof OpenAIError) {
+    if ([AgentsError, ModelError, OpenAIError].some((kind) => error instanceof kind)) {
       return failed(error, turn);
     }
     throw error;
