@@ -1,6 +1,6 @@
 /** Refusals and broken connections, as one typed error. */
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createNetServer } from 'node:net';
 import { Agent, Runner, retryPolicies, setTracingDisabled } from '@openai/agents';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { OllamaError } from '../../src/errors.js';
@@ -71,6 +71,18 @@ describe.each([false, true])('stream: %s', (stream) => {
     const asked = stream ? asking.stream() : asking.ask();
     await expect(asked).rejects.toMatchObject({ code: 'ollama-stream-ended', retryable: true });
   });
+});
+
+test('an answer that is no HTTP any more is an early end', async () => {
+  const server = createNetServer((socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\nnot a size');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const provider = new OllamaModelProvider({ baseUrl: `http://127.0.0.1:${port}` });
+  const asked = provider.getModel('llama3').getResponse(request());
+  await expect(asked).rejects.toMatchObject({ code: 'ollama-stream-ended', retryable: true });
+  server.close();
 });
 
 test.each([

@@ -366,8 +366,8 @@ test('nested schemas reach the wire', async () => {
 
 function settingsOf(modelSettings: ModelSettings, parts: Partial<ModelRequest> = {}) {
   const options = { structuredOutput: 'auto' as const, cloud: false };
-  const { payload } = buildRequest('llama3', request({ modelSettings, ...parts }), options);
-  const { model: _model, messages: _messages, ...rest } = payload;
+  const { attempts } = buildRequest('llama3', request({ modelSettings, ...parts }), options);
+  const [{ model: _model, messages: _messages, ...rest }] = attempts;
   return rest;
 }
 

@@ -249,7 +249,12 @@ test('a generation is traced, with data only where it may be', async () => {
       { scheduleDelay: 1 },
     ),
   ]);
-  await using server = await ollamaServer(whole('a'), streamed([chunk('b'), END]), streamed([]));
+  await using server = await ollamaServer(
+    whole('a'),
+    streamed([chunk('b'), END]),
+    streamed([]),
+    streamed([]),
+  );
   const modelProvider = new OllamaModelProvider({ baseUrl: server.url });
   const agent = new Agent({ name: 'A', model: 'llama3' });
   await runAgent(agent, 'Hi', { modelProvider });
@@ -257,7 +262,8 @@ test('a generation is traced, with data only where it may be', async () => {
   await consumeResult(await runAgent(agent, 'Hi', { modelProvider, stream: true, runConfig }));
   const failing = await runAgent(agent, 'Hi', { modelProvider, stream: true, runConfig });
   await expect(consumeResult(failing)).rejects.toThrow('ended early');
-  await vi.waitFor(() => expect(spans).toHaveLength(3));
+  await expect(runAgent(agent, 'Hi', { modelProvider, runConfig })).rejects.toThrow('JSON');
+  await vi.waitFor(() => expect(spans).toHaveLength(4));
   setTraceProcessors([]);
 
   expect(spans[0]?.data).toMatchObject({
@@ -269,8 +275,6 @@ test('a generation is traced, with data only where it may be', async () => {
   expect(spans[1]?.data).toMatchObject({ usage: { input_tokens: 5 } });
   expect(spans[1]?.data).not.toHaveProperty('input');
   expect(spans[1]?.data).not.toHaveProperty('output');
-  expect(spans[2]?.error).toEqual({
-    message: 'The model did not answer',
-    data: { error: 'OllamaError' },
-  });
+  const failed = { message: 'The model did not answer', data: { error: 'OllamaError' } };
+  expect(spans.slice(2).map(({ error }) => error)).toEqual([failed, failed]);
 });

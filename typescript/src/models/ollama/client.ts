@@ -109,7 +109,7 @@ function parse(text: string): Obj {
     throw invalidAnswer(text);
   }
   if (answer.error) {
-    throw reported(answer, text);
+    throw reported(answer);
   }
   return answer;
 }

@@ -15,8 +15,8 @@ export function refusal(status: number, text: string): OllamaError {
 }
 
 /** An answer that is an error, whole or as a line of a stream. */
-export function reported(answer: unknown, text: string): OllamaError {
-  const message = messageOf(answer, text);
+export function reported(answer: unknown): OllamaError {
+  const message = messageOf(answer, 'The server reported an error.');
   return new OllamaError(message, 'ollama-stream-failed', {
     retryable: isBadCall(message),
     body: answer,

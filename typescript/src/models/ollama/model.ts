@@ -12,19 +12,10 @@ import type {
 import type { Ollama } from 'ollama';
 import { OllamaError } from '../../errors.js';
 import type { Obj } from '../../state/json.js';
-import { chat, stream } from './client.js';
+import { chat, stream, type Transport } from './client.js';
 import { callIds } from './messages.js';
 import { buildRequest, type OllamaRequest, type StructuredOutput } from './request.js';
-import {
-  Answer,
-  CallIds,
-  newId,
-  type Part,
-  rawUsage,
-  toItems,
-  toUsage,
-  unfence,
-} from './response.js';
+import { Answer, CallIds, newId, rawUsage, toItems, toUsage, unfence } from './response.js';
 import { fits } from './schema.js';
 import { EventWriter } from './stream.js';
 
@@ -75,27 +66,18 @@ export class OllamaModel implements Model {
    */
   async getResponse(request: ModelRequest): Promise<ModelResponse> {
     const asked = await this.#build(request);
-    const { Usage, withGenerationSpan } = await import('@openai/agents');
-    const ask = async (span?: Span<GenerationSpanData>): Promise<ModelResponse> => {
-      this.#describe(span, request, asked);
-      const ids = new CallIds(callIds(request.input), this.#newId);
-      let answer = await this.#ask(request, asked, asked.payload, ids);
-      const counts = [answer.done ?? {}];
-      if (asked.fallback !== undefined && !(await isFinal(answer, asked))) {
-        const { thinking } = answer;
-        answer = await this.#ask(request, asked, asked.fallback, ids);
-        answer.thinking = thinking + answer.thinking;
-        counts.push(answer.done ?? {});
+    const { withGenerationSpan } = await import('@openai/agents');
+    if (!request.tracing) {
+      return this.#answer(request, asked, undefined);
+    }
+    return withGenerationSpan(async (span) => {
+      try {
+        return await this.#answer(request, asked, span);
+      } catch (error) {
+        traceFailure(span, request, error);
+        throw error;
       }
-      unfenceAnswer(answer, asked);
-      traceAnswer(span, request, answer, counts);
-      return {
-        usage: new Usage(toUsage(counts)),
-        output: toItems(answer, this.model),
-        ...(request.modelSettings.preserveRawUsage ? { rawUsage: rawUsage(counts) } : {}),
-      };
-    };
-    return request.tracing ? withGenerationSpan(ask) : ask();
+    });
   }
 
   /**
@@ -116,15 +98,11 @@ export class OllamaModel implements Model {
     if (span) {
       span.start();
       setCurrentSpan(span);
-      this.#describe(span, request, asked);
     }
     try {
       yield* this.#events(request, asked, span);
     } catch (error) {
-      span?.setError({
-        message: 'The model did not answer',
-        data: { error: request.tracing === true ? String(error) : nameOf(error) },
-      });
+      traceFailure(span, request, error);
       throw error;
     } finally {
       if (span) {
@@ -152,27 +130,54 @@ export class OllamaModel implements Model {
     };
   }
 
+  async #answer(
+    request: ModelRequest,
+    asked: OllamaRequest,
+    span: Span<GenerationSpanData> | undefined,
+  ): Promise<ModelResponse> {
+    this.#describe(span, request, asked);
+    const ids = new CallIds(callIds(request.input), this.#newId);
+    const counts: Obj[] = [];
+    let answer = new Answer();
+    for (const payload of asked.attempts) {
+      answer = new Answer(answer.thinking);
+      answer.add(await chat(await this.#client(), payload, transportOf(request, asked)), ids);
+      counts.push(await answer.check());
+      if (await isFinal(answer, asked)) {
+        break;
+      }
+    }
+    unfenceAnswer(answer, asked);
+    traceAnswer(span, request, answer, counts);
+    const { Usage } = await import('@openai/agents');
+    return {
+      usage: new Usage(toUsage(counts)),
+      output: toItems(answer, this.model),
+      ...(request.modelSettings.preserveRawUsage ? { rawUsage: rawUsage(counts) } : {}),
+    };
+  }
+
   async *#events(
     request: ModelRequest,
     asked: OllamaRequest,
     span: Span<GenerationSpanData> | undefined,
   ): AsyncGenerator<protocol.StreamEvent, void, undefined> {
+    this.#describe(span, request, asked);
     const ids = new CallIds(callIds(request.input), this.#newId);
-    const holdText = asked.unfence || asked.fallback !== undefined;
+    const holdText = asked.unfence || asked.attempts.length > 1;
     const writer = new EventWriter(this.model, { holdText });
+    const counts: Obj[] = [];
     let answer = new Answer();
-    for await (const [chunk, part] of this.#parts(request, asked, asked.payload, ids, answer)) {
-      yield* writer.add(chunk, part);
-    }
-    const counts = [answer.done ?? {}];
-    if (asked.fallback !== undefined && !(await isFinal(answer, asked))) {
-      const { thinking } = answer;
-      answer = new Answer();
-      for await (const [chunk, part] of this.#parts(request, asked, asked.fallback, ids, answer)) {
-        yield* writer.add(chunk, part);
+    for (const payload of asked.attempts) {
+      answer = new Answer(answer.thinking);
+      const chunks = stream(await this.#client(), payload, transportOf(request, asked));
+      for await (const chunk of chunks) {
+        yield* writer.add(chunk, answer.add(chunk, ids));
       }
-      answer.thinking = thinking + answer.thinking;
-      counts.push(answer.done ?? {});
+      counts.push(await answer.check());
+      if (await isFinal(answer, asked)) {
+        break;
+      }
     }
     unfenceAnswer(answer, asked);
     traceAnswer(span, request, answer, counts);
@@ -205,36 +210,6 @@ export class OllamaModel implements Model {
     getLogger('timestep:models:ollama').warn(`${this.model}: ${warning}`);
   }
 
-  async #ask(
-    request: ModelRequest,
-    asked: OllamaRequest,
-    payload: Obj,
-    ids: CallIds,
-  ): Promise<Answer> {
-    const { headers, query } = asked;
-    const { signal } = request;
-    const answer = new Answer();
-    answer.add(await chat(await this.#client(), payload, { headers, query, signal }), ids);
-    await answer.check();
-    return answer;
-  }
-
-  /** The chunks and what each adds to `answer`, which is whole and checked at the end. */
-  async *#parts(
-    request: ModelRequest,
-    asked: OllamaRequest,
-    payload: Obj,
-    ids: CallIds,
-    answer: Answer,
-  ): AsyncGenerator<[chunk: Obj, part: Part], void, undefined> {
-    const { headers, query } = asked;
-    const { signal } = request;
-    for await (const chunk of stream(await this.#client(), payload, { headers, query, signal })) {
-      yield [chunk, answer.add(chunk, ids)];
-    }
-    await answer.check();
-  }
-
   #describe(
     span: Span<GenerationSpanData> | undefined,
     request: ModelRequest,
@@ -252,10 +227,14 @@ export class OllamaModel implements Model {
         reasoning_effort: reasoning?.effort,
       };
       if (request.tracing === true) {
-        span.spanData.input = asked.payload.messages as Obj[];
+        span.spanData.input = asked.attempts[0].messages as Obj[];
       }
     }
   }
+}
+
+function transportOf({ signal }: ModelRequest, { headers, query }: OllamaRequest): Transport {
+  return { headers, query, signal };
 }
 
 /** Whether the answer has calls, or a text that fits the schema. */
@@ -297,6 +276,14 @@ function traceAnswer(
   }
 }
 
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
+function traceFailure(
+  span: Span<GenerationSpanData> | undefined,
+  request: ModelRequest,
+  error: unknown,
+): void {
+  const name = error instanceof Error ? error.name : typeof error;
+  span?.setError({
+    message: 'The model did not answer',
+    data: { error: request.tracing === true ? String(error) : name },
+  });
 }

@@ -75,18 +75,19 @@ const MODES: readonly unknown[] = ['auto', 'always', 'prompt'] satisfies Structu
 const SCHEMA_PROMPT =
   'Answer with JSON only, without a code fence, that matches this JSON Schema:\n';
 
-/** One request: its body, and what is known about the answer it asks for. */
+/** One request: what to send, and what is known about the answer it asks for. */
 export interface OllamaRequest {
-  /** The body, without `stream`. */
-  payload: Obj;
+  /**
+   * The bodies, without `stream`, to send one after the other until an answer has calls or fits
+   * the schema.
+   */
+  attempts: [Obj, ...Obj[]];
   headers: Record<string, string>;
   query: Obj;
   /** The output schema; absent for text. */
   schema?: Obj;
   /** Whether a code fence around the answer is no part of it. */
   unfence: boolean;
-  /** The body to send where the answer ends without calls and does not validate. */
-  fallback?: Obj;
   /** Settings the chat API cannot honour. */
   warnings: string[];
 }
@@ -143,18 +144,17 @@ export function buildRequest(
     payload.options = options;
   }
 
-  let fallback: Obj | undefined;
+  const attempts: OllamaRequest['attempts'] = [payload];
   if (schema !== undefined && prompted && mode === 'auto' && !('format' in payload)) {
     const { tools: _tools, ...rest } = payload;
-    fallback = { ...rest, format: schema };
+    attempts.push({ ...rest, format: schema });
   }
   return {
-    payload,
+    attempts,
     headers: extra.headers,
     query: extra.query,
     schema,
     unfence: schema !== undefined && mode === 'prompt',
-    fallback,
     warnings,
   };
 }

@@ -56,12 +56,17 @@ export interface Part {
 
 /** What the model has thought, said and called so far. */
 export class Answer {
-  thinking = '';
+  thinking: string;
   content = '';
   readonly calls: Call[] = [];
   readonly logprobs: Obj[] = [];
   /** The object that ended the answer, which alone has counts and the reason. */
   done: Obj | undefined;
+
+  /** @param thinking - What the model thought in an attempt before. */
+  constructor(thinking = '') {
+    this.thinking = thinking;
+  }
 
   /** The content, but for white space in front of calls. */
   get text(): string {
@@ -87,12 +92,12 @@ export class Answer {
   }
 
   /**
-   * Throws for an answer that is none.
+   * The object that ended the answer.
    *
    * @throws OllamaError where the server did not finish or only loaded the model, and the SDK's
    * `ModelBehaviorError`, as of its own chat model, where the length limit left nothing to see.
    */
-  async check(): Promise<void> {
+  async check(): Promise<Obj> {
     if (this.done === undefined) {
       throw new OllamaError(
         'The answer is not complete: the server did not say it was done.',
@@ -114,6 +119,7 @@ export class Answer {
         "The model reached its length limit before any text or call (done_reason 'length').",
       );
     }
+    return this.done;
   }
 }
 
@@ -159,7 +165,7 @@ export interface UsageCounts {
   inputTokens: number;
   outputTokens: number;
   totalTokens: number;
-  inputTokensDetails: { cached_tokens: number };
+  inputTokensDetails: { cached_tokens: number; cache_write_tokens: number };
   outputTokensDetails: { reasoning_tokens: number };
 }
 
@@ -177,7 +183,8 @@ export function toUsage(answers: readonly Obj[]): UsageCounts {
     inputTokens,
     outputTokens,
     totalTokens: inputTokens + outputTokens,
-    inputTokensDetails: { cached_tokens: sum('prompt_eval_cached_count') },
+    // openai-agents always counts tokens written to a cache; Ollama does not tell.
+    inputTokensDetails: { cached_tokens: sum('prompt_eval_cached_count'), cache_write_tokens: 0 },
     outputTokensDetails: { reasoning_tokens: 0 },
   };
 }
