@@ -39,14 +39,24 @@ def _items(body: Json, *kinds: str) -> Iterator[Json]:
             yield item
 
 
+def _tool_messages(body: Json) -> Iterator[Json]:
+    """Outputs in a request of Ollama's chat API."""
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("role") == "tool":
+            yield message
+
+
 def _handoff_spacing(body: Json) -> None:
-    for item in _items(body, "function_call_output"):
+    outputs = [(item, "output") for item in _items(body, "function_call_output")]
+    outputs += [(message, "content") for message in _tool_messages(body)]
+    for item, key in outputs:
         try:
-            value = json.loads(item["output"])
+            value = json.loads(item[key])
         except (KeyError, TypeError, ValueError):
             continue
         if isinstance(value, dict) and set(value) == {"assistant"}:
-            item["output"] = canonical(value)
+            item[key] = canonical(value)
 
 
 def _drop(*kinds: str, key: str, value: Any = ...) -> Callable[[Json], None]:

@@ -91,7 +91,7 @@ function carriedType(inputId: string | undefined): RunItemType | undefined {
 
 /** The wire item of a raw item; checks what the document's schema asks of it. */
 export function wireOf(raw: unknown, pointer: string): WireItem {
-  const wire: WireItem = toWire(needObj(raw, pointer));
+  const wire: WireItem = withoutProviderData(toWire(needObj(raw, pointer)));
   if (wire.type === 'function_call') {
     needStr(wire.name, `${pointer}/name`);
     needStr(wire.arguments, `${pointer}/arguments`);
@@ -100,6 +100,19 @@ export function wireOf(raw: unknown, pointer: string): WireItem {
     needStr(wire.call_id, `${pointer}/callId`);
   }
   return wire;
+}
+
+/**
+ * The item without `provider_data`, which only the SDK that wrote it understands, but for the model
+ * that thought: its thinking goes back to such a model, and never to OpenAI.
+ */
+function withoutProviderData(wire: WireItem): WireItem {
+  if (!('provider_data' in wire)) {
+    return wire;
+  }
+  const { provider_data: data, ...item } = wire as Obj;
+  const model = item.type === 'reasoning' ? text(obj(data).model) : undefined;
+  return (model === undefined ? item : { ...item, provider_data: { model } }) as WireItem;
 }
 
 /** The name of an agent reference. */

@@ -30,7 +30,7 @@ test('text and usage', async () => {
     inputTokens: 5,
     outputTokens: 3,
     totalTokens: 8,
-    inputTokensDetails: [{ cached_tokens: 0 }],
+    inputTokensDetails: [{ cached_tokens: 0, cache_write_tokens: 0 }],
     outputTokensDetails: [{ reasoning_tokens: 0 }],
   });
   expect(answer.responseId).toBeUndefined();
@@ -43,7 +43,9 @@ test('absent counts are zero and cached ones are kept', async () => {
     whole('b', { done: { ...DONE, prompt_eval_cached_count: 4 } }),
   ]);
   expect((await asking.ask()).usage).toMatchObject({ inputTokens: 0, totalTokens: 2 });
-  expect((await asking.ask()).usage.inputTokensDetails).toEqual([{ cached_tokens: 4 }]);
+  expect((await asking.ask()).usage.inputTokensDetails).toEqual([
+    { cached_tokens: 4, cache_write_tokens: 0 },
+  ]);
 });
 
 test('raw usage is what the server said', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { RunItem } from '../../src/state/document.js';
 import { guardrailsToNative, guardrailsToPortable } from '../../src/state/guardrails.js';
 import { type Interruption, place } from '../../src/state/interruptions.js';
+import { wireOf } from '../../src/state/runItems.js';
 import { keyOfCall, legacyKey, parseStateKey, stateKey } from '../../src/state/toolKeys.js';
 import { usageToNative, usageToPortable } from '../../src/state/usage.js';
 
@@ -150,4 +151,17 @@ describe('placeholders', () => {
     const items = [request('m1'), request('m2')];
     expect(names(items, 2, items)).toEqual([0, 'm1', 1, 'm2']);
   });
+});
+
+test('of the data of a provider only the model that thought is kept', () => {
+  const data = { providerData: { provider_data: { model: 'x', response_id: 'y' } } };
+  const call = { type: 'function_call', callId: 'c', name: 'n', arguments: '{}', ...data };
+  expect(wireOf(call, '')).not.toHaveProperty('provider_data');
+  expect(wireOf({ type: 'reasoning', content: [], ...data }, '')).toMatchObject({
+    provider_data: { model: 'x' },
+  });
+  const unknown = { providerData: { provider_data: { response_id: 'y' } } };
+  expect(wireOf({ type: 'reasoning', content: [], ...unknown }, '')).not.toHaveProperty(
+    'provider_data',
+  );
 });
