@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -62,7 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--fix needs the whole suite, not a filtered run")
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args[:] = [str(root / "conformance" / "cases")]
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    # The environment would tell too, but hands the name on to a suite that a test starts.
+    worker = getattr(config, "workerinput", {}).get("workerid")
     suffix = f"-{worker}" if worker else ""
     transcript = config.getoption("--reports") / f"transcript{suffix}.ndjson"
     suite = Suite(Library(root), chosen, transcript=transcript)
