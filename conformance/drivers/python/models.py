@@ -112,7 +112,10 @@ def _provider(args: Row) -> MultiModelProvider:
     )
     own.add_provider("ollama", ollama)
     return MultiModelProvider(
-        own, openai_api_key=args.get("api_key"), openai_base_url=args.get("base_url")
+        own,
+        openai_api_key=args.get("api_key"),
+        openai_base_url=args.get("base_url"),
+        openai_use_responses=args.get("openai_use_responses"),
     )
 
 

@@ -120,6 +120,9 @@ function providerOf(args: Row, warnings: string[]): MultiModelProvider {
     providerMap,
     ...(apiKey !== undefined && { openaiApiKey: apiKey }),
     ...(baseUrl !== undefined && { openaiBaseUrl: baseUrl }),
+    ...(typeof args.openai_use_responses === 'boolean' && {
+      openaiUseResponses: args.openai_use_responses,
+    }),
   });
 }
 
