@@ -136,6 +136,25 @@ def test_private_names_of_the_sdk_are_in_one_file(path: Path) -> None:
             assert "run_internal" not in parts
 
 
+@pytest.mark.parametrize("path", PYTHON, ids=name)
+def test_the_client_of_ollama_is_loaded_and_reached_into_in_one_file(path: Path) -> None:
+    if name(path) == "timestep/models/ollama/client.py":
+        return
+    text = path.read_text()
+    assert '_client"' not in text
+    tree = ast.parse(text)
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    modules = [
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert "ollama" not in modules
+    assert "httpx" not in modules
+
+
 @pytest.mark.parametrize("path", TYPESCRIPT, ids=name)
 def test_private_names_of_the_typescript_sdk_are_in_one_file(path: Path) -> None:
     """No `x._name` but on this, and nothing of the SDK that its package does not export."""
