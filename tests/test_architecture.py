@@ -141,7 +141,7 @@ def test_the_client_of_ollama_is_loaded_and_reached_into_in_one_file(path: Path)
     if name(path) == "timestep/models/ollama/client.py":
         return
     text = path.read_text()
-    assert '_client"' not in text
+    assert '"_client"' not in text
     tree = ast.parse(text)
     for node in tree.body:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
