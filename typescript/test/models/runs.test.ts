@@ -114,6 +114,24 @@ test.each([false, true])('a handoff goes through (stream: %s)', async (stream) =
   });
 });
 
+test('an agent that is a tool finds its model the same way', async () => {
+  const ask = called('ask_bob', { input: 'Well?' });
+  await using server = await ollamaServer(
+    whole('', { tool_calls: [ask] }),
+    whole('Yes'),
+    whole('Bob says yes'),
+  );
+  vi.stubEnv('OLLAMA_HOST', server.url);
+  const bob = new Agent({ name: 'Bob', model: 'ollama/b' });
+  const alice = new Agent({
+    name: 'Alice',
+    model: 'ollama/a',
+    tools: [bob.asTool({ toolName: 'ask_bob', toolDescription: 'Asks Bob.' })],
+  });
+  expect((await runAgent(alice, 'Hi')).finalOutput).toBe('Bob says yes');
+  expect(server.sent.map(({ body }) => body.model)).toEqual(['a', 'b', 'a']);
+});
+
 test.each([
   false,
   true,
