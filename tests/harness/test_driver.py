@@ -54,7 +54,7 @@ async def test_honest_answers() -> None:
     made = driver("")
     outcome = await start(made)
     assert outcome["status"] == "interrupted"
-    assert made.capabilities == {"approvals"}
+    assert "approvals" in made.capabilities
     await made.close()
 
 
