@@ -12,16 +12,18 @@ from pathlib import Path
 
 from conformance.harness import ports
 
-from . import corpus, material, scenarios
+from . import corpus, material, recordings, scenarios
+from .exchanges import NOT_A_MODEL, Unreadable
 from .outcome import Outcome, table
 
 _ALLOWED = 0.02
+_PARTS = ("corpus", "scenarios", "recordings", "all")
 
 
 def main() -> int:
     """Run the parts asked for; 1 where something is unexplained."""
     parser = argparse.ArgumentParser(prog="python -m conformance.external", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("corpus", "scenarios", "all"), default="all")
+    parser.add_argument("part", nargs="?", choices=_PARTS, default="all")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each N-th row only")
     parser.add_argument("--corpus", action="append", choices=material.CORPORA)
     parser.add_argument("--lanes", type=int, default=2, help="rows at a time")
@@ -35,6 +37,9 @@ def main() -> int:
     failed = False
     if options.part in ("scenarios", "all"):
         failed |= _scenarios(asyncio.run(scenarios.run(folder, by_language)))
+    if options.part in ("recordings", "all") and (folder / "recordings").is_dir():
+        played = recordings.run(folder / "recordings", by_language, every=options.every)
+        failed |= _recordings(*asyncio.run(played))
     if options.part in ("corpus", "all"):
         names = tuple(options.corpus or material.CORPORA)
         outcomes = asyncio.run(
@@ -63,6 +68,21 @@ def _scenarios(results: list[tuple[scenarios.Scenario, str | None]]) -> bool:
     )
     for scenario, problem in bad:
         print(f"    {scenario.title}: {problem}")
+    return bool(bad) or not results
+
+
+def _recordings(results: list[recordings.Result], unreadable: list[Unreadable]) -> bool:
+    """Print what became of the recorded answers; whether one is not what was recorded."""
+    bad = [each for each in results if each.problem]
+    print(f"\nrecordings: {len(results)} answers, {len(bad)} not as recorded")
+    print("\n".join(recordings.table(results)))
+    for each in bad:
+        print(f"    {each.exchange.id}: {str(each.problem)[:300]}")
+    unread = [each for each in unreadable if not each.why.startswith(NOT_A_MODEL)]
+    others = len(unreadable) - len(unread)
+    print(f"  other requests in the files: {others}; not read: {len(unread)}")
+    for row in unread:
+        print(f"    {row.id}: {row.why}")
     return bool(bad) or not results
 
 

@@ -159,14 +159,15 @@ async def _stream(model: Model, asked: Mapping[str, Any]) -> dict[str, Any]:
         raise failure from error
     if completed is None:
         raise Failure("implementation", "no-response", "the stream has no response.completed")
-    usage = sdk.Usage(
-        requests=1,
-        input_tokens=completed.usage.input_tokens,
-        output_tokens=completed.usage.output_tokens,
-        total_tokens=completed.usage.total_tokens,
-        input_tokens_details=completed.usage.input_tokens_details,
-        output_tokens_details=completed.usage.output_tokens_details,
-    )
+    usage = sdk.Usage()
+    if completed.usage is not None:
+        usage = sdk.Usage(
+            input_tokens=completed.usage.input_tokens,
+            output_tokens=completed.usage.output_tokens,
+            total_tokens=completed.usage.total_tokens,
+            input_tokens_details=completed.usage.input_tokens_details,
+            output_tokens_details=completed.usage.output_tokens_details,
+        )
     # The events tell no number of requests.
     counts = {key: value for key, value in _usage(usage).items() if key != "requests"}
     return {"output": _items(completed.output), "usage": counts, **told}

@@ -9,6 +9,7 @@ import {
   type ModelSettings,
   type Usage,
   webSearchTool,
+  withTrace,
 } from '@openai/agents';
 import {
   MultiModelProvider,
@@ -57,7 +58,10 @@ export async function call(args: Row, signal: AbortSignal): Promise<Row> {
     try {
       const model = await provider.getModel(requiredText(args, 'model'));
       const asked = requestOf(args, signal);
-      return args.stream === true ? await stream(model, asked) : await ask(model, asked);
+      // Models of OpenAI make a span, which needs a trace, whether or not anybody listens.
+      return await withTrace('model.call', async () =>
+        args.stream === true ? await stream(model, asked) : await ask(model, asked),
+      );
     } finally {
       await provider.close();
     }
