@@ -27,7 +27,7 @@ from .library import Library
 from .server import CassetteServer
 from .transcript import Entry, Transcript, read
 
-_SESSION = re.compile(r"/((ts-\d{4})-\d+)/v1$")
+_SESSION = re.compile(r"http://127\.0\.0\.1:\d+/((ts-\d{4})-\d+)(?![\w-])")
 _SKIP = frozenset({"hello", "bye", "cancel"})
 
 
@@ -88,10 +88,14 @@ async def replay(
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         async with CassetteServer() as server:
             workdirs: dict[str, str] = {}
+
+            def address(found: re.Match[str]) -> str:
+                return _address(found, cases, library, server, played)
+
             for number, step in enumerate(recorded, 1):
-                args = json.loads(_moved(json.dumps(step.args), workdirs))
+                text = _moved(json.dumps(step.args), workdirs)
+                args = json.loads(_SESSION.sub(address, text))
                 if step.op == "case.open":
-                    args["model"]["base_url"] = _session(args, cases, library, server, played)
                     workdirs[step.args["workdir"]] = folder
                     args["workdir"] = folder
                 answer: dict[str, Any]
@@ -108,23 +112,23 @@ async def replay(
     return differing
 
 
-def _session(
-    args: dict[str, Any],
+def _address(
+    found: re.Match[str],
     cases: Mapping[str, Case],
     library: Library,
     server: CassetteServer,
     played: Mapping[str, set[int]],
 ) -> str:
-    found = _SESSION.search(args["model"]["base_url"])
-    if found is None or found[2] not in cases:
-        return str(args["model"]["base_url"])
-    name, case = found[1], cases[found[2]]
+    """The address, at the new server, of a session of the old one."""
+    name, case = found[1], cases.get(found[2])
+    if case is None:
+        return found[0]
     if name not in server.sessions:
         cassette = library.cassette(case.cassette) if case.cassette else None
         session = server.open(name, cassette, split=case.split)
         if cassette is not None:
             session.player.played = set(cassette.turns) - played.get(name, set())
-    return server.sessions[name].base_url
+    return server.sessions[name].base_url.removesuffix("/v1")
 
 
 def _moved(text: str, workdirs: dict[str, str]) -> str:
