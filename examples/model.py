@@ -15,20 +15,26 @@ import yaml
 from conformance.harness import cassette
 from conformance.harness.server import CassetteServer
 
-CASSETTE = Path(__file__).parent.parent / "cassettes" / "weather.yaml"
+CASSETTES = Path(__file__).parent.parent / "cassettes"
+PLAYED = {"weather": "weather", "ollama": "ollama-approved"}
+"""Cassettes by the name they have in an address: OpenAI's /weather/v1, Ollama's /ollama."""
 
 
 async def serve(port: int) -> None:
-    """Plays the cassette over and over, each time from its start."""
-    played = cassette.parse("weather", yaml.safe_load(CASSETTE.read_text()))
+    """Plays the cassettes over and over, each time from their start."""
+    played = {
+        name: cassette.parse(name, yaml.safe_load((CASSETTES / f"{file}.yaml").read_text()))
+        for name, file in PLAYED.items()
+    }
     async with CassetteServer(port) as server:
-        session = server.open("weather", played)
-        print(f"the scripted model answers at {session.base_url}", flush=True)
+        sessions = {name: server.open(name, each) for name, each in played.items()}
+        print(f"the scripted model answers at {sessions['weather'].base_url}", flush=True)
         while True:
             await asyncio.sleep(0.1)
-            if session.player.played.issuperset(played.turns):
-                server.close("weather")
-                session = server.open("weather", played)
+            for name, each in played.items():
+                if sessions[name].player.played.issuperset(each.turns):
+                    server.close(name)
+                    sessions[name] = server.open(name, each)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
         (tmp_path / name).symlink_to(ROOT / name)
     for name in ("node_modules", "dist", "package.json"):
         (tmp_path / "typescript" / name).symlink_to(ROOT / "typescript" / name)
-    for name in ("examples", "typescript/examples"):
+    for name in ("docs", "examples", "typescript/examples"):
         shutil.copytree(ROOT / name, tmp_path / name)
         for path in (tmp_path / name).iterdir():
             if path.is_file():
@@ -55,6 +55,19 @@ def test_the_example_pauses_in_python_and_finishes_in_typescript(checkout: Path)
     assert lines[-1] == "It is sunny in Oslo."
 
 
+def test_a_run_on_ollama_finishes_in_typescript(checkout: Path) -> None:
+    text = (checkout / "docs" / "models.md").read_text()
+    [script] = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-e"], input=script, cwd=checkout, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert 'waiting for approval: get_weather {"city":"Oslo"}' in lines
+    assert 'approving: get_weather {"city":"Oslo"}' in lines
+    assert lines[-1] == "It is sunny in Oslo."
+
+
 @pytest.mark.parametrize(
     ("language", "example"),
     [("python", "examples/pause.py"), ("js", "typescript/examples/finish.mjs")],
@@ -66,7 +79,9 @@ def test_the_code_is_that_of_the_example(language: str, example: str) -> None:
             assert line.strip() in text
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs/run-state.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/run-state.md", "docs/models.md"]
+)
 def test_links_lead_somewhere(name: str) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
