@@ -121,6 +121,13 @@ def external(session: nox.Session) -> None:
 
 
 @nox.session
+def record(session: nox.Session) -> None:
+    """Record cassettes anew from live services: `-- --to FILE -- COMMAND` for a new one."""
+    _both(session)
+    _run(session, PYTHON, "-m", "conformance.record", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measured ratios: converting, saving, importing."""
     _both(session)

@@ -234,7 +234,8 @@ def _answers(chunks: list[Any]) -> Iterator[list[Any]]:
 
 def _lines(path: Path, row: Json) -> Iterator[Exchange | str]:
     events = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    api = row["kind"].removesuffix("-stream")
+    chat = any(each.get("object") == "chat.completion.chunk" for each in events)
+    api = "openai-chat" if chat else row["kind"].removesuffix("-stream")
     for answer in _answers(events):
         yield _exchange(api, {"stream": True}, 200, _EVENTS, _sse(answer))
 

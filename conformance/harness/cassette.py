@@ -216,7 +216,7 @@ def _interaction(name: str, number: int, each: Mapping[str, Any]) -> Interaction
     return Interaction(
         turn=each.get("turn", number),
         method=request["method"],
-        path=_path(request["uri"]),
+        path=path_of(request["uri"]),
         body=body,
         contains=tuple(each.get("contains", ())),
         status=response["status"]["code"],
@@ -231,10 +231,16 @@ def _interaction(name: str, number: int, each: Mapping[str, Any]) -> Interaction
     )
 
 
-def _path(uri: str) -> str:
-    """The path below the API's /v1, so that a recording of any host fits."""
-    path = urlsplit(uri).path
-    return path.removeprefix("/v1") or "/"
+def path_of(uri: str) -> str:
+    """The path from the API on, so that a recording of any host fits.
+
+    It is what follows /v1, or starts at Ollama's /api/.
+    """
+    path = urlsplit(uri).path or "/"
+    if below := re.search(r"/v1(?=/|$)", path):
+        return path[below.end() :] or "/"
+    start = path.find("/api/")
+    return path if start == -1 else path[start:]
 
 
 def _fits(each: Interaction, body: Any, text: str) -> bool:

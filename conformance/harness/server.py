@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import httpx
+
 from .cassette import Cassette, Interaction, Player, Request
+from .upstream import Recorder
 
 Split = int | tuple[int | None, ...] | None
 
@@ -32,6 +35,7 @@ class Session:
     player: Player
     split: Split
     sender: str = ""
+    recorder: Recorder | None = None
     streams: int = 0
 
     def next_split(self) -> int | None:
@@ -71,13 +75,22 @@ class CassetteServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def open(self, name: str, cassette: Cassette | None, *, split: Split = None) -> Session:
-        """A session under `name`, which is used once."""
+    def open(
+        self,
+        name: str,
+        cassette: Cassette | None,
+        *,
+        split: Split = None,
+        recorder: Recorder | None = None,
+    ) -> Session:
+        """A session under `name`, which is used once. With a recorder nothing is played."""
         assert self._server is not None
         if name in self.sessions:
             raise ValueError(f"session {name} is open")
         port = self._server.sockets[0].getsockname()[1]
-        session = Session(f"http://127.0.0.1:{port}/{name}/v1", Player(cassette), split)
+        session = Session(
+            f"http://127.0.0.1:{port}/{name}/v1", Player(cassette), split, recorder=recorder
+        )
         self.sessions[name] = session
         return session
 
@@ -115,6 +128,9 @@ class CassetteServer:
         if session is None:
             await _send_json(writer, 404, {"error": _error(f"no session {name}")}, ())
             return True
+        if session.recorder is not None:
+            await _pass_on(writer, session.recorder, method, path, raw)
+            return True
         try:
             body = json.loads(raw) if raw else None
         except ValueError:
@@ -129,6 +145,23 @@ class CassetteServer:
             split = session.next_split() if found.streamed else None
             await _play(writer, found, split)
         return headers.get("connection", "").lower() != "close"
+
+
+async def _pass_on(
+    writer: asyncio.StreamWriter, recorder: Recorder, method: str, path: str, raw: bytes
+) -> None:
+    """The answer of the live service, piece by piece as it arrives."""
+    try:
+        async with recorder.ask(method, path, raw) as answer:
+            writer.write(_head(answer.status, [*answer.headers, ("transfer-encoding", "chunked")]))
+            async for piece in answer.pieces:
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await writer.drain()
+    except httpx.ConnectError as error:
+        await _send_json(writer, _MISS, {"error": _error(f"the live service: {error}")}, ())
+        return
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
 
 
 async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
