@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import runs
+from bench import models, runs
 from bench.measure import command, exponent, medians
 from timestep.state import dump_run_state, to_native, to_portable
 from timestep.store.text import encode
@@ -41,7 +41,7 @@ class Row:
 def main() -> None:
     """Measures and prints."""
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
-    rows = [*_import_times(), *asyncio.run(_states())]
+    rows = [*_import_times(), *asyncio.run(_models()), *asyncio.run(_states())]
     print(f"{'what':<52}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
     for row in sorted(rows, key=lambda row: (row.what, row.port)):
         aim = "" if row.aim is None else f"<= {row.aim:g}"
@@ -49,6 +49,16 @@ def main() -> None:
         print(
             f"{row.what:<52}{row.port:<12}{row.items:>6}{row.value:>10.3g} {row.unit}{aim:>9}{mark}"
         )
+
+
+async def _models() -> list[Row]:
+    """The rows of an answer of Ollama, for both ports."""
+    _say("models")
+    return [
+        Row(what, port, "", took[work] / took[base], None)
+        for port, took in (await models.measured()).items()
+        for work, (what, base) in models.WHAT.items()
+    ]
 
 
 async def _states() -> list[Row]:
