@@ -42,12 +42,12 @@ def main() -> None:
     """Measures and prints."""
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
     rows = [*_import_times(), *asyncio.run(_models()), *asyncio.run(_states())]
-    print(f"{'what':<52}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
+    print(f"{'what':<60}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
     for row in sorted(rows, key=lambda row: (row.what, row.port)):
         aim = "" if row.aim is None else f"<= {row.aim:g}"
         mark = "" if row.aim is None or row.value <= row.aim else "  above"
         print(
-            f"{row.what:<52}{row.port:<12}{row.items:>6}{row.value:>10.3g} {row.unit}{aim:>9}{mark}"
+            f"{row.what:<60}{row.port:<12}{row.items:>6}{row.value:>10.3g} {row.unit}{aim:>9}{mark}"
         )
 
 
@@ -82,11 +82,14 @@ async def _states() -> list[Row]:
             for port, (sizes, took) in measured.items():
                 rows += _ratios(port, items, took)
                 for work, size in sizes.items():
-                    times.setdefault((port, work), []).append((size, took[work]))
+                    for each in (work, *_CONVERSIONS.get(work, ())[1:]):
+                        times.setdefault((port, each), []).append((size, took[each]))
     for (port, work), points in times.items():
         if work in _CONVERSIONS:
-            what = f"{_CONVERSIONS[work][0]}, growth exponent"
-            rows.append(Row(what, port, "", exponent(points), 1.05, " "))
+            what, parse = _CONVERSIONS[work]
+            rows.append(Row(f"{what}, growth exponent", port, "", exponent(points), 1.05, " "))
+            alone = exponent(times[port, parse])
+            rows.append(Row(f"{what}, growth of the parse", port, "", alone, None, " "))
     return rows
 
 
