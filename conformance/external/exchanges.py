@@ -205,13 +205,30 @@ def _wiremock(path: Path, _row: Json) -> Iterator[Exchange | str]:
 
 
 def _sdk_events(path: Path, row: Json) -> Iterator[Exchange | str]:
-    """Model chunks of Ollama, or events of OpenAI; several answers follow each other."""
+    """Model chunks of Ollama, or events of OpenAI; several answers follow each other.
+
+    For a turn with calls the source wrote no last chunk of Ollama. It is made again from the
+    counts in the event that follows.
+    """
+    ollama = row["kind"].startswith("ollama")
     chunks: list[Any] = []
     for line in path.read_text().splitlines():
         data = json.loads(line).get("data")
-        if isinstance(data, Mapping) and data.get("type") == "model":
+        kind = data.get("type") if isinstance(data, Mapping) else None
+        if kind == "model":
             chunks.append(data["event"])
-    ollama = row["kind"].startswith("ollama")
+        elif kind == "response_done" and ollama and chunks and not chunks[-1].get("done"):
+            usage = data["response"]["usage"]
+            chunks.append(
+                {
+                    "model": chunks[-1]["model"],
+                    "message": {"role": "assistant", "content": ""},
+                    "done": True,
+                    "done_reason": "stop",
+                    "prompt_eval_count": usage["inputTokens"],
+                    "eval_count": usage["outputTokens"],
+                }
+            )
     for answer in _answers(chunks):
         if ollama:
             body = "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in answer)
