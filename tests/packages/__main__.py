@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
     node = folder / "node"
     node.mkdir()
     development = json.loads((ROOT / "typescript" / "package.json").read_bytes())["devDependencies"]
-    peers = [f"{name}@{development[name]}" for name in ("@openai/agents", "zod")]
+    peers = [f"{name}@{development[name]}" for name in ("@openai/agents", "yaml", "zod")]
     (node / "package.json").write_text('{"type": "module", "private": true}')
     _run(node, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error", package, *peers)
     shutil.copy(HERE / "smoke.mjs", node)

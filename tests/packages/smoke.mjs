@@ -16,3 +16,6 @@ const missing = new RunStateStore(`${path}.none`, agent);
 await assert.rejects(missing.load(), (error) => {
   return error instanceof StoreError && error.code === 'state-not-found';
 });
+
+const { openCassette } = await import('@timestep-ai/timestep/testing');
+await assert.rejects(openCassette(`${path}.none`), { code: 'ENOENT' });

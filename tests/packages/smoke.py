@@ -6,6 +6,7 @@ import sys
 from agents import Agent, RunContextWrapper, RunState
 
 from timestep import RunStateStore, StoreError
+from timestep.testing import Asked, difference
 
 agent = Agent(name="Weather", model="gpt-4.1")
 
@@ -25,4 +26,6 @@ async def main(path: str) -> None:
     await store.save(state)
 
 
+asked = Asked("POST", "https://api.openai.com/v1/responses", "{}")
+assert difference(asked, asked) is None
 asyncio.run(main(sys.argv[1]))
