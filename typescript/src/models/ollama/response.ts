@@ -134,9 +134,9 @@ export function toItems(answer: Answer, model: string): protocol.OutputModelItem
   const items: protocol.OutputModelItem[] = [];
   if (answer.thinking !== '') {
     const content = [{ type: 'reasoning_text' as const, text: answer.thinking }];
-    const { id, providerData } = base();
+    const { providerData } = base();
+    // Without an id: the SDK takes reasoning items of one id, the placeholder too, for one item.
     items.push({
-      id,
       type: 'reasoning',
       content: [],
       rawContent: content,
