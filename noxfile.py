@@ -114,7 +114,7 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def external(session: nox.Session) -> None:
-    """Snapshots and scenarios from outside the repository, where they are beside it."""
+    """Snapshots, scenarios and recordings from outside, where they are beside the repository."""
     _both(session)
     report = ("--report", "reports/external.ndjson")
     _run(session, PYTHON, "-m", "conformance.external", *(session.posargs or report))

@@ -24,7 +24,9 @@ def main() -> int:
     """Run the parts asked for; 1 where something is unexplained."""
     parser = argparse.ArgumentParser(prog="python -m conformance.external", description=__doc__)
     parser.add_argument("part", nargs="?", choices=_PARTS, default="all")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="each N-th row only")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="each N-th row or answer only"
+    )
     parser.add_argument("--corpus", action="append", choices=material.CORPORA)
     parser.add_argument("--lanes", type=int, default=2, help="rows at a time")
     parser.add_argument("--report", type=Path, help="write one JSON line a row")

@@ -31,11 +31,14 @@ MESSAGE = {
 RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "output": [MESSAGE]}
 
 
-async def judged(folder: Path, recorder: str, kind: str, value: Any) -> list[Result]:
-    """What becomes of an answer."""
-    (folder / "file").write_text(json.dumps(value))
-    row = {"file": "file", "recorder": recorder, "kind": kind, "source": {"repo": "a/b"}}
-    (folder / "index.json").write_text(json.dumps({"files": [row]}))
+async def judged(folder: Path, **answers: Any) -> list[Result]:
+    """What becomes of answers, in the order of their APIs."""
+    rows = []
+    for name, value in answers.items():
+        api = "openai-responses" if name.startswith("openai") else "ollama-chat"
+        (folder / name).write_text(json.dumps(value))
+        rows.append({"file": name, "recorder": "json", "kind": api, "source": {"repo": "a/b"}})
+    (folder / "index.json").write_text(json.dumps({"files": rows}))
     by_language = {port.language: port for port in ports.load()}
     results, unreadable = await recordings.run(folder, by_language, lanes=1)
     assert unreadable == []
@@ -43,10 +46,9 @@ async def judged(folder: Path, recorder: str, kind: str, value: Any) -> list[Res
 
 
 async def test_answers_that_convert(tmp_path: Path) -> None:
-    [ollama] = await judged(tmp_path, "json", "ollama-chat", ANSWER)
-    [openai] = await judged(tmp_path, "json", "openai-responses", RESPONSE)
-    assert [ollama.problem, openai.problem] == [None, None]
-    assert table([ollama, openai]) == [
+    results = await judged(tmp_path, ollama=ANSWER, openai=RESPONSE)
+    assert [each.problem for each in results] == [None, None]
+    assert table(results) == [
         "  a/b                       ollama-chat       1 of 1 as recorded",
         "  a/b                       openai-responses  1 of 1 as recorded",
     ]
@@ -57,14 +59,13 @@ async def test_what_is_lost_is_a_problem(tmp_path: Path, monkeypatch: pytest.Mon
         return {**expected(exchange), "thinking": "hm, and more"}
 
     monkeypatch.setattr(recordings, "expected", more)
-    [found] = await judged(tmp_path, "json", "ollama-chat", ANSWER)
+    [found] = await judged(tmp_path, ollama=ANSWER)
     assert found.problem == 'python: /thinking: "hm", expected "hm, and more"'
 
 
 async def test_errors_are_told_from_answers(tmp_path: Path) -> None:
-    unfinished = {**ANSWER, "done": False}
-    [found] = await judged(tmp_path, "json", "ollama-chat", unfinished)
-    assert (found.problem, found.failed) == (None, "ollama-stream-ended")
-    loaded = {**ANSWER, "done_reason": "load"}
-    [found] = await judged(tmp_path, "json", "ollama-chat", loaded)
-    assert str(found.problem).startswith("no answer: python: ollama-not-run")
+    cut, loaded = await judged(
+        tmp_path, cut={**ANSWER, "done": False}, loaded={**ANSWER, "done_reason": "load"}
+    )
+    assert (cut.problem, cut.failed) == (None, "ollama-stream-ended")
+    assert str(loaded.problem).startswith("no answer: python: ollama-not-run")

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { runAgent } from '../dist/run.js';
 import { dumpRunState, toNative, toPortable } from '../dist/state/index.js';
 import { encode } from '../dist/store/text.js';
+import { medians } from './measure.mjs';
 
 setTracingDisabled(true);
 
@@ -18,39 +19,6 @@ function bench(needsApproval, name, answer) {
     needsApproval,
     execute: answer,
   });
-}
-
-function cpuSeconds() {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-}
-
-function once(work, repeats) {
-  globalThis.gc();
-  const started = cpuSeconds();
-  for (let index = 0; index < repeats; index += 1) work();
-  return (cpuSeconds() - started) / repeats;
-}
-
-/** Median CPU times of works that are taken in turns, as bench/measure.py takes them. */
-function medians(works) {
-  const names = Object.keys(works);
-  // A server converts many states: what the compiler does in the first moments is not measured.
-  const warm = (work) => {
-    const warmed = cpuSeconds() + 0.5;
-    while (cpuSeconds() < warmed) work();
-    return once(work, 3);
-  };
-  const repeats = names.map((name) => Math.ceil(0.01 / Math.max(warm(works[name]), 1e-6)));
-  const times = names.map(() => []);
-  const end = cpuSeconds() + 1;
-  while (cpuSeconds() < end || times[0].length < 3) {
-    names.forEach((name, index) => {
-      times[index].push(once(works[name], repeats[index]));
-    });
-  }
-  const median = (list) => list.sort((left, right) => left - right)[Math.floor(list.length / 2)];
-  return Object.fromEntries(names.map((name, index) => [name, median(times[index])]));
 }
 
 /** The state of a run against the model at `baseURL`. */
