@@ -71,16 +71,32 @@ def _run(session: nox.Session, *command: str) -> None:
     session.run(*command, external=True)
 
 
+_PROCESSES = ("tests/harness", "tests/drivers", "tests/external")
+_WORKERS = ("-q", "-n", "auto", "--dist", "worksteal")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit tests of both ports and of the harness."""
-    _both(session)
+    """Unit tests of both ports."""
+    _python(session)
+    _typescript(session)
     if session.posargs:
         _run(session, PYTHON, "-m", "pytest", *session.posargs)
         return
-    _run(session, PYTHON, "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal")
+    others = [f"--ignore={folder}" for folder in _PROCESSES]
+    _run(session, PYTHON, "-m", "pytest", *_WORKERS, "tests", *others)
     with session.chdir(TYPESCRIPT):
-        _run(session, "npm", "test", "--silent")
+        _run(session, "npm", "test", "--silent", "--", "--exclude", "test/driver/**")
+
+
+@nox.session
+def harness(session: nox.Session) -> None:
+    """Tests of the harness and of both drivers, which run as processes."""
+    _python(session)
+    _typescript(session)
+    _run(session, PYTHON, "-m", "pytest", *_WORKERS, *_PROCESSES)
+    with session.chdir(TYPESCRIPT):
+        _run(session, "npm", "test", "--silent", "--", "test/driver")
 
 
 @nox.session
@@ -186,7 +202,14 @@ def mutants(session: nox.Session) -> None:
     _run(session, PYTHON, "-m", "conformance.harness.mutants", *session.posargs)
 
 
-CI: tuple[Callable[[nox.Session], None], ...] = (lint, tests, schemas, conformance, external)
+CI: tuple[Callable[[nox.Session], None], ...] = (
+    lint,
+    tests,
+    harness,
+    schemas,
+    conformance,
+    external,
+)
 
 
 @nox.session
