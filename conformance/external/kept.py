@@ -60,10 +60,9 @@ def _member(key: str, value: Any) -> Any:
 
 
 def _nested(text: Any) -> Any:
-    """A nested run that TypeScript keeps as a JSON text: as it is, unless it holds a secret."""
+    """A nested run that TypeScript keeps as a JSON text, its keys in their order."""
     try:
         value = json.loads(text)
     except (TypeError, ValueError):
         return text
-    bare = kept(value)
-    return text if _text(bare) == _text(value) else bare
+    return json.dumps(kept(value), ensure_ascii=False, separators=(",", ":"))
