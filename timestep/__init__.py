@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from timestep.errors import (
+        ApprovalError,
         CrossingError,
         DocumentError,
         GraphError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from timestep.store import RunStateStore
 
 __all__ = [
+    "ApprovalError",
     "CrossingError",
     "DocumentError",
     "GraphError",

@@ -8,7 +8,8 @@
     ├── CrossingError          the run cannot go on in the other language
     ├── GraphError             the live agents lack something the run names
     ├── LoadError              the official SDK did not restore the run
-    ├── StoreError             a store has no such run state
+    ├── StoreError             a run or session cannot be kept, read or held there
+    ├── ApprovalError          a decision does not fit the call it is for
     ├── ModelError             the model cannot be asked, or not asked this
     │   └── OllamaError        the Ollama server refused, failed or was not there
     └── InterruptionException  the run stopped for a decision
@@ -19,6 +20,7 @@ The codes are those of ``schemas/errors.json``, equal in every port.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
@@ -69,7 +71,22 @@ HINTS: Final = MappingProxyType(
         "self-check-failed": "Check that the agents are those the run was started with, and "
         "report the document if they are.",
         "state-not-found": "Check the location; nothing was saved there.",
-        "unknown-location": "Give a file path.",
+        "revision-not-found": "List the revisions with history(); pruned ones are gone.",
+        "unknown-location": "Give the path of a .json file (one run) or of a folder (many runs), "
+        "postgresql://... or pglite:<folder>.",
+        "stale-state": "Load the run again, and take the step again from what is stored now.",
+        "run-exists": "Choose another run id, or clear that run first.",
+        "already-claimed": "Wait until the claim ends, or leave the run to its owner.",
+        "claim-lost": "Load the run again before you go on: somebody else may have resumed it.",
+        "damaged-history": "Load the newest revision that can be read (`loadable`) and fork it.",
+        "wrong-key": "Give the key with the id the value was sealed with.",
+        "newer-database": "Upgrade Timestep to a release that knows this version of the database.",
+        "database-in-use": "End the other process, or use a location of its own.",
+        "database-unavailable": "Start the server and check the location, or use a folder.",
+        "missing-dependency": "Install the extra that is named, or use a folder, which needs none.",
+        "approval-not-found": "List what waits with `timestep approvals list`.",
+        "approval-mismatch": "Look at the call again: its arguments are not those you decided on.",
+        "already-decided": "The first decision stands; it is applied when the run is loaded.",
         "unknown-prefix": "Use a known prefix, or add a provider for this one to the "
         "MultiModelProviderMap.",
         "missing-key": "Set OPENAI_API_KEY, or give the provider a key or a client.",
@@ -184,10 +201,70 @@ class LoadError(TimestepError):
 
 
 class StoreError(TimestepError):
-    """A store holds no run state, or does not know the kind of location."""
+    """A location cannot keep, read or hold a run or a session.
+
+    ``revision`` is the revision the error is about: the one that is stored (``stale-state``) or
+    the first that is damaged (``damaged-history``). ``loadable`` is the newest revision that can
+    still be read (``damaged-history``). ``owner`` and ``until`` say who holds the run, and until
+    when (``already-claimed``, ``claim-lost``). Each is None elsewhere.
+    """
 
     phase = "store"
-    codes = ("state-not-found", "unknown-location")
+    codes: ClassVar[tuple[str, ...]] = (
+        "state-not-found",
+        "revision-not-found",
+        "unknown-location",
+        "stale-state",
+        "run-exists",
+        "already-claimed",
+        "claim-lost",
+        "damaged-history",
+        "wrong-key",
+        "newer-database",
+        "database-in-use",
+        "database-unavailable",
+        "missing-dependency",
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        hint: str | None = None,
+        revision: int | None = None,
+        loadable: int | None = None,
+        owner: str | None = None,
+        until: datetime | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.revision = revision
+        self.loadable = loadable
+        self.owner = owner
+        self.until = until
+
+
+class ApprovalError(TimestepError):
+    """A decision is for a call that does not wait, has other arguments, or was decided.
+
+    ``decided_by`` and ``decided_at`` say who was first (``already-decided``), else None.
+    """
+
+    phase = "approval"
+    codes = ("approval-not-found", "approval-mismatch", "already-decided")
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        hint: str | None = None,
+        decided_by: str | None = None,
+        decided_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.decided_by = decided_by
+        self.decided_at = decided_at
 
 
 class ModelError(TimestepError):

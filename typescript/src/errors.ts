@@ -7,7 +7,8 @@
  *     ├── CrossingError          a run that cannot go on in this language
  *     ├── GraphError             the live agents do not fit the document
  *     ├── LoadError              the official SDK, or the check after it
- *     ├── StoreError             where run states are kept
+ *     ├── StoreError             a run or session that cannot be kept, read or held there
+ *     ├── ApprovalError          a decision that does not fit the call it is for
  *     ├── ModelError             a model that cannot be asked, or not asked this
  *     │   └── OllamaError        an Ollama server that refused, failed or was not there
  *     └── InterruptionException  a run that waits for a decision
@@ -57,7 +58,23 @@ export type GraphErrorCode =
 export type LoadErrorCode = 'load-failed' | 'self-check-failed';
 
 /** Codes of {@link StoreError}. */
-export type StoreErrorCode = 'state-not-found' | 'unknown-location';
+export type StoreErrorCode =
+  | 'state-not-found'
+  | 'revision-not-found'
+  | 'unknown-location'
+  | 'stale-state'
+  | 'run-exists'
+  | 'already-claimed'
+  | 'claim-lost'
+  | 'damaged-history'
+  | 'wrong-key'
+  | 'newer-database'
+  | 'database-in-use'
+  | 'database-unavailable'
+  | 'missing-dependency';
+
+/** Codes of {@link ApprovalError}. */
+export type ApprovalErrorCode = 'approval-not-found' | 'approval-mismatch' | 'already-decided';
 
 /** Codes of {@link ModelError}, beside those of its subclass. */
 export type ModelErrorCode =
@@ -85,6 +102,7 @@ export type ErrorCode =
   | GraphErrorCode
   | LoadErrorCode
   | StoreErrorCode
+  | ApprovalErrorCode
   | ModelErrorCode
   | OllamaErrorCode
   | 'interrupted';
@@ -97,6 +115,7 @@ export type ErrorPhase =
   | 'graph'
   | 'load'
   | 'store'
+  | 'approval'
   | 'model'
   | 'run';
 
@@ -149,7 +168,22 @@ const HINTS: Record<ErrorCode, string> = {
   'self-check-failed':
     'The SDK dropped part of the run, so nothing was handed out. Please report it with the document.',
   'state-not-found': 'Nothing was saved there yet, or it was cleared. Check the location.',
-  'unknown-location': 'Pass a path to a file.',
+  'revision-not-found': 'List the revisions with history(); pruned ones are gone.',
+  'unknown-location':
+    'Give the path of a .json file (one run) or of a folder (many runs), postgresql://... or pglite:<folder>.',
+  'stale-state': 'Load the run again, and take the step again from what is stored now.',
+  'run-exists': 'Choose another run id, or clear that run first.',
+  'already-claimed': 'Wait until the claim ends, or leave the run to its owner.',
+  'claim-lost': 'Load the run again before you go on: somebody else may have resumed it.',
+  'damaged-history': 'Load the newest revision that can be read (`loadable`) and fork it.',
+  'wrong-key': 'Give the key with the id the value was sealed with.',
+  'newer-database': 'Upgrade Timestep to a release that knows this version of the database.',
+  'database-in-use': 'End the other process, or use a location of its own.',
+  'database-unavailable': 'Start the server and check the location, or use a folder.',
+  'missing-dependency': 'Install the package that is named, or use a folder, which needs none.',
+  'approval-not-found': 'List what waits with `timestep approvals list`.',
+  'approval-mismatch': 'Look at the call again: its arguments are not those you decided on.',
+  'already-decided': 'The first decision stands; it is applied when the run is loaded.',
   'unknown-prefix':
     'Use a known prefix, or add a provider for this one to the MultiModelProviderMap.',
   'missing-key': 'Set OPENAI_API_KEY, or give the provider a key or a client.',
@@ -273,13 +307,78 @@ export class LoadError extends TimestepError {
   }
 }
 
-/** A run state store has nothing there, or cannot be at such a place. */
-export class StoreError extends TimestepError {
-  static readonly codes: readonly StoreErrorCode[] = ['state-not-found', 'unknown-location'];
+/** What a {@link StoreError} may carry beside its message. */
+export interface StoreErrorDetails extends ErrorDetails {
+  /** The revision that is stored (`stale-state`) or the first damaged one (`damaged-history`). */
+  revision?: number;
+  /** The newest revision that can still be read (`damaged-history`). */
+  loadable?: number;
+  /** Who holds the run (`already-claimed`, `claim-lost`). */
+  owner?: string;
+  /** Until when (`already-claimed`, `claim-lost`). */
+  until?: Date;
+}
 
-  constructor(message: string, code: StoreErrorCode, details?: ErrorDetails) {
+/** A location cannot keep, read or hold a run or a session. */
+export class StoreError extends TimestepError {
+  static readonly codes: readonly StoreErrorCode[] = [
+    'state-not-found',
+    'revision-not-found',
+    'unknown-location',
+    'stale-state',
+    'run-exists',
+    'already-claimed',
+    'claim-lost',
+    'damaged-history',
+    'wrong-key',
+    'newer-database',
+    'database-in-use',
+    'database-unavailable',
+    'missing-dependency',
+  ];
+
+  /** The revision that is stored (`stale-state`) or the first damaged one (`damaged-history`). */
+  readonly revision?: number;
+  /** The newest revision that can still be read (`damaged-history`). */
+  readonly loadable?: number;
+  /** Who holds the run (`already-claimed`, `claim-lost`). */
+  readonly owner?: string;
+  /** Until when (`already-claimed`, `claim-lost`). */
+  readonly until?: Date;
+
+  constructor(message: string, code: StoreErrorCode, details: StoreErrorDetails = {}) {
     super(message, code, 'store', details);
+    const { revision, loadable, owner, until } = details;
+    Object.assign(this, definedOf({ revision, loadable, owner, until }));
   }
+}
+
+/** A decision for a call that does not wait, has other arguments, or was decided already. */
+export class ApprovalError extends TimestepError {
+  static readonly codes: readonly ApprovalErrorCode[] = [
+    'approval-not-found',
+    'approval-mismatch',
+    'already-decided',
+  ];
+
+  /** Who decided (`already-decided`). */
+  readonly decidedBy?: string;
+  /** When (`already-decided`). */
+  readonly decidedAt?: Date;
+
+  constructor(
+    message: string,
+    code: ApprovalErrorCode,
+    details: ErrorDetails & { decidedBy?: string; decidedAt?: Date } = {},
+  ) {
+    super(message, code, 'approval', details);
+    const { decidedBy, decidedAt } = details;
+    Object.assign(this, definedOf({ decidedBy, decidedAt }));
+  }
+}
+
+function definedOf(details: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(details).filter(([, value]) => value !== undefined));
 }
 
 /** The model of this name does not exist here, or cannot be asked for what the run wants. */

@@ -1,5 +1,6 @@
 /** Durable OpenAI Agents runs that cross languages. Importing this loads no SDK. */
 export {
+  ApprovalError,
   CrossingError,
   DocumentError,
   GraphError,
