@@ -19,11 +19,14 @@ MODULES = [*PYTHON, *SUITE, *TYPESCRIPT]
 LAYERS = {
     "errors": set[str](),
     "state": set[str](),
-    "store": {"state"},
+    "pglite": set[str](),
+    "store": {"state", "pglite"},
+    "session": {"store", "state"},
+    "approvals": {"store", "state"},
     "models": {"state"},
     "testing": {"state"},
-    "run": {"models", "store", "state"},
-    "cli": {"run", "models", "store", "state"},
+    "run": {"models", "session", "store", "state"},
+    "cli": {"run", "approvals", "models", "session", "store", "state"},
 }
 
 
