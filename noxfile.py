@@ -67,8 +67,8 @@ def _both(session: nox.Session) -> None:
     _typescript(session)
 
 
-def _run(session: nox.Session, *command: str) -> None:
-    session.run(*command, external=True)
+def _run(session: nox.Session, *command: str, env: dict[str, str] | None = None) -> None:
+    session.run(*command, external=True, env=env)
 
 
 _PROCESSES = ("tests/harness", "tests/drivers", "tests/external")
@@ -185,7 +185,7 @@ def zod(session: nox.Session) -> None:
     with session.chdir(copy / "typescript"):
         _run(session, "npm", "install", "--no-save", "--no-audit", "--no-fund", "zod@4")
         _run(session, "npm", "run", "--silent", "build")
-        _run(session, "npm", "test", "--silent")
+        _run(session, "npm", "test", "--silent", env={"TIMESTEP_PYTHON": PYTHON})
 
 
 @nox.session
