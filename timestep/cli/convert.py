@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from timestep.cli.source import Source, read
+from timestep.cli.source import Source, add_file, read
 from timestep.state import to_native
 from timestep.store import file
 from timestep.store.text import encode
@@ -18,6 +18,7 @@ from timestep.store.text import encode
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
+    add_file(parser)
     parser.add_argument(
         "--to",
         choices=("portable", "python"),

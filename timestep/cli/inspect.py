@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from timestep.cli.source import Source, read
+from timestep.cli.source import Source, add_file, read
 from timestep.cli.summary import summarise
 
 _LANGUAGES = {"python": "Python", "typescript": "TypeScript"}
@@ -24,6 +24,7 @@ _STATUS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
+    add_file(parser)
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument(
         *("--history", "-n"),

@@ -6,17 +6,23 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib import import_module
+from typing import Any
 
-from timestep.cli import convert, inspect, validate
 from timestep.errors import TimestepError
 
-_COMMANDS = (inspect, validate, convert)
+_COMMANDS = {
+    "inspect": "Show a run state: who wrote it, where it stands, what waits, what was said.",
+    "validate": "Check that a file is a portable run state.",
+    "convert": "Convert a run state between the portable form and the Python SDK's own.",
+}
+"""Commands and what their help says; each is the module of that name, loaded when it is asked."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser(given).parse_args(given)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -32,20 +38,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """The arguments of all commands, those of a command that is not in `given` left out."""
     parser = argparse.ArgumentParser(
-        prog="timestep", description="Look at run states, check them, convert them."
+        prog="timestep",
+        description="Look at run states, check and convert them, decide what waits.",
     )
-    parser.add_argument("--version", action="version", version=version("timestep"))
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        summary = (command.__doc__ or "").partition("\n")[0]
-        name = command.__name__.rpartition(".")[2]
-        own = commands.add_parser(name, help=summary, description=summary)
-        own.add_argument("file", metavar="FILE", help="a run state; - reads standard input")
-        command.configure(own)
-        own.set_defaults(run=command.run)
+    for name, summary in _COMMANDS.items():
+        own = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        if name in given:
+            command = import_module(f"timestep.cli.{name}")
+            command.configure(own)
+            own.set_defaults(run=command.run)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version, which takes time to find out, only when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(version("timestep"))
+        parser.exit()
 
 
 def _complain(message: str, pointer: str | None = None, hint: str | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ class Source:
     content: dict[str, Any]
     document: dict[str, Any]
     lossy: tuple[str, ...] = ()
+
+
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Adds the FILE of a command to its arguments."""
+    parser.add_argument("file", metavar="FILE", help="a run state; - reads standard input")
 
 
 def read_text(file: str) -> tuple[str, dict[str, Any]]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 
-from timestep.cli.source import read_text
+from timestep.cli.source import add_file, read_text
 from timestep.state import digest, validate
 from timestep.store.text import refuse_raw_snapshot
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No arguments of its own."""
+    """Adds the arguments of this command."""
+    add_file(parser)
 
 
 def run(options: argparse.Namespace) -> int:
