@@ -34,7 +34,8 @@ def postgres() -> Iterator[str]:
     name = f"timestep_{uuid4().hex[:12]}"
     _run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:
-        yield urlunsplit(urlsplit(server())._replace(path=f"/{name}"))
+        at = urlsplit(server())
+        yield urlunsplit((at.scheme, at.netloc, f"/{name}", at.query, ""))
     finally:
         _run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
