@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from tests.state.build import AGENT, call, document, item, message, output, run
+from tests.state.build import AGENT, call, decision, document, item, message, output, run
 from timestep.state import to_native, to_portable
+from timestep.state.generate import generate
 
 Json = dict[str, Any]
 
@@ -114,7 +115,7 @@ def test_settings_go_there_and_back() -> None:
         tool_input={"input": "x"},
     )
     facts["response"]["mcp_bindings"] = {"call_1": {"server": "fs", "tool": "t", "index": None}}
-    found = to_portable(to_native(facts).document).document
+    found = to_portable(generate(facts, own=True)).document
     for key in ("max_turns", "pending_input", "conversation", "reasoning_item_id_policy"):
         assert found[key] == facts[key]
     for key in ("session", "trace", "context", "context_type", "tool_input", "response"):
@@ -146,3 +147,29 @@ def test_the_document_is_shared_but_never_changed() -> None:
     native["context"]["approvals"]["x"] = 1
     native["current_agent"]["name"] = "x"
     assert json.dumps(facts) == before
+
+
+def test_session_items_keep_the_approvals_of_calls_that_have_run() -> None:
+    facts = document(
+        items=[
+            item("tool_call_item", call("call_0")),
+            item("tool_call_item", call("free")),
+            item("tool_call_output_item", output("free")),
+            item("tool_call_output_item", output("call_0")),
+            item("tool_call_item", call()),
+        ],
+        response={"start": 4, "count": 1, "tools_used": []},
+        decisions=[decision(call_id="call_0")],
+    )
+    native = generate(facts, own=True)
+    assert [(entry["type"], entry["raw_item"]["call_id"]) for entry in native["session_items"]] == [
+        ("tool_call_item", "call_0"),
+        ("tool_call_item", "free"),
+        ("tool_call_output_item", "free"),
+        ("tool_approval_item", "call_0"),
+        ("tool_call_output_item", "call_0"),
+        ("tool_call_item", "call_1"),
+        ("tool_approval_item", "call_1"),
+    ]
+    assert native["generated_session_item_indexes"] == [0, 1, 2, 4, 5, 6]
+    assert generate(facts)["session_items"] == generate(facts)["generated_items"]

@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 
 from tests.state.build import AGENT, call, item, message, output
-from timestep.state import items, to_native, to_portable
+from timestep.state import items, to_portable
 from timestep.state.calls import Calls, lookup_key
+from timestep.state.generate import generate
 
 REFERENCE = {"name": AGENT}
 
@@ -105,7 +106,7 @@ def test_the_key_of_a_deferred_tool_survives() -> None:
     deferred = {"kind": "deferred_top_level", "name": "get_weather"}
     facts = document(items=[item("tool_call_item", call(), tool_key=deferred)])
     facts["interruptions"][0]["tool_key"] = deferred
-    found = to_portable(to_native(facts).document).document
+    found = to_portable(generate(facts, own=True)).document
     assert found["items"] == facts["items"]
     assert found["interruptions"] == facts["interruptions"]
     assert found["residue"]["python"]["patch"] == []

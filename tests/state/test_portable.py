@@ -11,13 +11,14 @@ import pytest
 from tests.state.build import AGENT, call, decision, document, item, message, output, run
 from timestep.errors import DocumentError, SnapshotError
 from timestep.state import canonical, digest, to_native, to_portable, validate
+from timestep.state.generate import generate
 
 Json = dict[str, Any]
 
 
 def snapshot(*wires: Json, **more: Any) -> Json:
     """A snapshot as openai-agents writes it."""
-    native: Json = json.loads(json.dumps(to_native(document(*wires, **more)).document))
+    native: Json = json.loads(json.dumps(generate(document(*wires, **more), own=True)))
     return native
 
 

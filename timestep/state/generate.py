@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from timestep.state import decisions as approvals
-from timestep.state import guardrails, items, ledger, response, usage, wire
+from timestep.state import guardrails, items, ledger, response, session, usage, wire
 from timestep.state.calls import Call, Calls
 from timestep.state.shape import Json
 from timestep.state.snapshot import SCHEMA
@@ -24,8 +24,13 @@ _CONTEXT_META: Final = {
 }
 
 
-def generate(facts: Json, known: Mapping[int, Calls] = MappingProxyType({})) -> Json:
+def generate(
+    facts: Json, known: Mapping[int, Calls] = MappingProxyType({}), *, own: bool = False
+) -> Json:
     """The whole snapshot of a document's core, in the SDK's key order.
+
+    With ``own`` the run was made by this SDK, so what it always writes is taken for granted.
+    Otherwise the run crosses, and only facts are written.
 
     Containers are new, wire items are shared with the document. What the core does not hold
     (descriptions and schemas of tools, where a tool comes from) is left out. ``known`` are calls
@@ -33,7 +38,7 @@ def generate(facts: Json, known: Mapping[int, Calls] = MappingProxyType({})) -> 
     """
     runs = runs_of(facts, known)
     assigned = assign(facts["decisions"], runs)
-    return _run(facts, {id(run.body): run for run in runs}, assigned)
+    return _run(facts, {id(run.body): run for run in runs}, assigned, own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +88,12 @@ def _claims(run: Run, decision: Json) -> bool:
     return any(approvals.tool_of(call) == tool for call in run.calls.by_id.values())
 
 
-def _run(body: Json, runs: dict[int, Run], assigned: dict[int, list[Json]]) -> Json:
+def _run(body: Json, runs: dict[int, Run], assigned: dict[int, list[Json]], own: bool) -> Json:
     calls = runs[id(body)].calls
-    pending = [items.approval(entry) for entry in body["interruptions"]]
-    history, owned = _history(body, pending)
+    taken = assigned[id(body)]
+    pending = [items.approval(entry, own=own) for entry in body["interruptions"]]
+    history, owned = _history(body, pending, own)
+    kept, indexes = session.items(history, calls, taken if own else ())
     responses = [_model_response(entry) for entry in body["responses"]]
     conversation = body.get("conversation", {})
     snapshot: Json = {
@@ -96,7 +103,7 @@ def _run(body: Json, runs: dict[int, Run], assigned: dict[int, list[Json]]) -> J
         "original_input": body["input"],
         "pending_input": body.get("pending_input", []),
         "model_responses": responses,
-        "context": _context(body, calls, assigned[id(body)]),
+        "context": _context(body, calls, taken),
         "tool_use_tracker": body["tool_use"],
         "max_turns": body["max_turns"],
         "no_active_agent_run": True,
@@ -107,46 +114,48 @@ def _run(body: Json, runs: dict[int, Run], assigned: dict[int, list[Json]]) -> J
         "generated_prompt_cache_key": None,
         "reasoning_item_id_policy": body.get("reasoning_item_id_policy"),
         "nested_history_owned_session_item_refs": [],
-        "generated_session_item_indexes": list(range(len(history))),
+        "generated_session_item_indexes": indexes,
     }
     if owned is not None:
         snapshot["current_response_generated_item_ownership"] = owned
     snapshot["generated_items"] = history
-    snapshot["session_items"] = history
+    snapshot["session_items"] = kept
     snapshot["current_step"] = _step(body["status"], pending)
     snapshot["last_model_response"] = responses[-1] if responses else None
     snapshot["last_processed_response"] = (
         None
         if body["response"] is None
-        else response.to_python(body, lambda inner: _run(inner, runs, assigned), pending)
+        else response.to_python(
+            body, lambda inner: _run(inner, runs, assigned, own), pending, own=own
+        )
     )
     snapshot["current_turn_persisted_item_count"] = body["session"]["persisted_items"]
     snapshot["trace"] = _trace(body.get("trace"))
     return snapshot
 
 
-def _history(body: Json, pending: list[Json]) -> tuple[list[Json], Json | None]:
+def _history(body: Json, pending: list[Json], own: bool) -> tuple[list[Json], Json | None]:
     """The history with the placeholders of this run's own approvals, and who owns its tail."""
-    history = [items.to_python(entry) for entry in body["items"]]
+    history = [items.to_python(entry, own=own) for entry in body["items"]]
     inner = {
         wire.call_id(entry["item"])
         for nested in nested_runs(body).values()
         for entry in nested["interruptions"]
     }
-    own = [entry for entry in pending if wire.call_id(entry["raw_item"]) not in inner]
+    waiting = [entry for entry in pending if wire.call_id(entry["raw_item"]) not in inner]
     processed = body["response"]
     if processed is None or "items" in processed:
-        return [*history, *own], None
+        return [*history, *waiting], None
     end = processed["start"] + processed["count"]
     while end < len(history) and _comes_before_approvals(history[end]):
         end += 1
-    history[end:end] = own
-    if not own or len(own) != len(pending) or not processed["count"]:
+    history[end:end] = waiting
+    if not waiting or len(waiting) != len(pending) or not processed["count"]:
         return history, None
     return history, {
         "start": processed["start"],
         "end": len(history),
-        "interruptions": list(range(end, end + len(own))),
+        "interruptions": list(range(end, end + len(waiting))),
     }
 
 

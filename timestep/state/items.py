@@ -26,6 +26,11 @@ TYPES: Final = frozenset(
     }
 )
 APPROVAL: Final = "tool_approval_item"
+_WITH_ORIGIN: Final = {
+    "tool_call_item": ("function_call",),
+    "tool_call_output_item": ("function_call_output",),
+}
+"""Where the SDK notes the origin of a tool; that of most is an ordinary function."""
 _AGENTS: Final = ("source_agent", "target_agent")
 
 
@@ -65,8 +70,11 @@ def to_portable(entry: Any, keys: Mapping[str, Json]) -> Json | None:
     return item
 
 
-def to_python(item: Json) -> Json:
-    """The entry openai-agents 0.24 writes for a portable run item."""
+def to_python(item: Json, *, own: bool = False) -> Json:
+    """The entry openai-agents 0.24 writes for a portable run item.
+
+    With ``own`` the item is the SDK's own, and has what it notes about every function call.
+    """
     raw, kind = item["item"], item["type"]
     entry: Json = {
         "type": kind,
@@ -88,6 +96,8 @@ def to_python(item: Json) -> Json:
             entry["tool_name"] = name
     if "custom_data" in item:
         entry["custom_data"] = item["custom_data"]
+    if own and raw.get("type") in _WITH_ORIGIN.get(kind, ()):
+        entry["tool_origin"] = {"type": "function"}
     return entry
 
 
@@ -109,8 +119,8 @@ def interruption(entry: Any) -> Json | None:
     return pending
 
 
-def approval(pending: Json) -> Json:
-    """The approval item openai-agents 0.24 writes for an interruption."""
+def approval(pending: Json, *, own: bool = False) -> Json:
+    """The approval item openai-agents 0.24 writes for an interruption, ``own`` as above."""
     item = pending["item"]
     entry: Json = {
         "type": APPROVAL,
@@ -126,6 +136,8 @@ def approval(pending: Json) -> Json:
         key = calls.tool_key(pending)
         if key is not None:
             entry["tool_lookup_key"] = key
+        if own:
+            entry["tool_origin"] = {"type": "function"}
     return entry
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from timestep.state import crossing, decisions, document, ledger, residue
+from timestep.state import crossing, decisions, document, ledger, patch
 from timestep.state.calls import Calls
 from timestep.state.document import Converted
 from timestep.state.generate import Run, assign, generate, nested_runs, runs_of
@@ -59,8 +59,8 @@ def _restore(facts: Json, own: Json) -> tuple[Json, list[str]]:
     """The snapshot the patch was taken from, with the decisions added since recorded in it."""
     before = own.get("decisions")
     if before is None:
-        return residue.apply(generate(facts), own["patch"]), []
-    snapshot = residue.apply(generate({**facts, "decisions": before}), own["patch"])
+        return patch.apply(generate(facts, own=True), own["patch"]), []
+    snapshot = patch.apply(generate({**facts, "decisions": before}, own=True), own["patch"])
     added = [decision for decision in facts["decisions"] if decision not in before]
     if not added:
         return snapshot, []

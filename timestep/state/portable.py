@@ -13,7 +13,7 @@ from timestep.state import (
     generate,
     guardrails,
     items,
-    residue,
+    patch,
     response,
     snapshot,
     status,
@@ -69,17 +69,17 @@ def to_portable(snapshot_json: Mapping[str, Any]) -> Converted:
     return Converted(facts, tuple(lossy))
 
 
-def difference(facts: Json, kept: Json, known: dict[int, Calls]) -> list[residue.Operation]:
+def difference(facts: Json, kept: Json, known: dict[int, Calls]) -> list[patch.Operation]:
     """The patch from the snapshot the core gives to the real one."""
-    generated = generate.generate(facts, known)
-    patch = residue.diff(generated, kept)
+    generated = generate.generate(facts, known, own=True)
+    operations = patch.diff(generated, kept)
     exact = all(
-        generated.get(key) != value or residue.same(generated[key], value)
+        generated.get(key) != value or patch.same(generated[key], value)
         for key, value in kept.items()
         if key not in _SHARED
     )
-    if exact and (not residue.moves(patch) or residue.apply(generated, patch) == kept):
-        return patch
+    if exact and (not patch.moves(operations) or patch.apply(generated, operations) == kept):
+        return operations
     return [{"op": "replace", "path": "", "value": kept}]
 
 

@@ -94,14 +94,16 @@ def members(body: Json) -> list[Json]:
     return list(body["items"][start : start + response["count"]])
 
 
-def to_python(body: Json, nested: Callable[[Json], Json], approvals: list[Json]) -> Json:
+def to_python(
+    body: Json, nested: Callable[[Json], Json], approvals: list[Json], *, own: bool = False
+) -> Json:
     """The processed response openai-agents 0.24 writes; ``nested`` generates a nested run."""
     response = body["response"]
     entries = members(body)
     runs = response.get("nested_runs", {})
     handoffs = response.get("handoffs", {})
     processed: Json = {
-        "new_items": [items.to_python(entry) for entry in entries],
+        "new_items": [items.to_python(entry, own=own) for entry in entries],
         "tools_used": response["tools_used"],
         "functions": [],
         **{field: [] for field, _ in _ACTIONS.values()},

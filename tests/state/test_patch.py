@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from timestep.errors import DocumentError
-from timestep.state import residue
+from timestep.state import patch as patches
 
 MOVED = ((0, 0), (1, "first"))
 
@@ -45,16 +45,16 @@ def test_a_patch_leads_from_one_value_to_the_other(seed: int) -> None:
     old = _random_json(rng)
     new = _random_json(rng) if seed % 3 == 0 else _changed(rng, old)
     before = copy.deepcopy(old)
-    patched = residue.apply(old, residue.diff(old, new))
+    patched = patches.apply(old, patches.diff(old, new))
     assert patched == new
-    assert residue.same(old, before)
+    assert patches.same(old, before)
 
 
 def test_parts_that_are_shared_are_copied_before_they_are_changed() -> None:
     shared = {"type": "x", "n": 1}
     old = {"a": [shared], "b": [shared]}
     patch = [{"op": "replace", "path": "/a/0/n", "value": 2}]
-    assert residue.apply(old, patch) == {"a": [{"type": "x", "n": 2}], "b": [shared]}
+    assert patches.apply(old, patch) == {"a": [{"type": "x", "n": 2}], "b": [shared]}
     assert shared["n"] == 1
 
 
@@ -71,13 +71,13 @@ def test_operations_find_what_earlier_ones_moved(move: dict[str, Any], expected:
     """The later operation is about the entry that stands first by then."""
     touch = [{"op": "replace", "path": f"/{index}/n", "value": value} for index, value in MOVED]
     last = {"op": "replace", "path": "/0/n", "value": "last"}
-    assert residue.apply([{"n": 1}, {"n": 2}], [*touch, move, last]) == expected
+    assert patches.apply([{"n": 1}, {"n": 2}], [*touch, move, last]) == expected
 
 
 def test_entries_that_are_versions_of_each_other_are_patched() -> None:
     old = [{"raw_item": {"id": index}} for index in range(3)]
     new = [{**entry, "tool_name": "x"} for entry in old[1:]]
-    assert residue.diff(old, new) == [
+    assert patches.diff(old, new) == [
         {"op": "remove", "path": "/0"},
         {"op": "add", "path": "/0/tool_name", "value": "x"},
         {"op": "add", "path": "/1/tool_name", "value": "x"},
@@ -85,7 +85,7 @@ def test_entries_that_are_versions_of_each_other_are_patched() -> None:
 
 
 def test_only_add_remove_and_replace() -> None:
-    patch = residue.diff({"a": 1, "b": [1, 2]}, {"b": [1, 3, 4], "c": 5})
+    patch = patches.diff({"a": 1, "b": [1, 2]}, {"b": [1, 3, 4], "c": 5})
     assert {operation["op"] for operation in patch} <= {"add", "remove", "replace"}
 
 
@@ -99,22 +99,67 @@ def test_only_add_remove_and_replace() -> None:
         {"op": "add", "path": "/text/deeper", "value": 1},
         {"op": "replace", "path": "/list/-1", "value": 1},
         {"op": "move", "path": "/list/0", "from": "/text"},
+        {"op": "copy", "path": "/list/0", "from": "/missing"},
+        {"op": "copy", "path": "/list/0", "from": ""},
         {"op": "remove", "path": ""},
         {"op": "add", "path": "text", "value": 1},
     ],
 )
 def test_a_patch_that_does_not_fit_is_malformed(operation: dict[str, Any]) -> None:
     with pytest.raises(DocumentError) as caught:
-        residue.apply({"list": [0], "text": "a"}, [operation])
+        patches.apply({"list": [0], "text": "a"}, [operation])
     assert caught.value.code == "malformed"
     assert caught.value.pointer == operation["path"]
 
 
 def test_a_replaced_root() -> None:
-    assert residue.apply({"a": 1}, [{"op": "replace", "path": "", "value": [1]}]) == [1]
+    assert patches.apply({"a": 1}, [{"op": "replace", "path": "", "value": [1]}]) == [1]
 
 
 def test_true_is_not_one() -> None:
-    assert not residue.same({"a": [True]}, {"a": [1]})
-    assert residue.same({"a": [1.0]}, {"a": [1]})
-    assert residue.diff({"a": True}, {"a": 1}) == [{"op": "replace", "path": "/a", "value": 1}]
+    assert not patches.same({"a": [True]}, {"a": [1]})
+    assert patches.same({"a": [1.0]}, {"a": [1]})
+    assert patches.diff({"a": True}, {"a": 1}) == [{"op": "replace", "path": "/a", "value": 1}]
+
+
+def test_entries_inserted_in_several_places_move_nothing_else() -> None:
+    old = [{"type": "x", "call_id": str(index)} for index in range(50)]
+    new = [{**entry, "seen": True} for entry in old]
+    for place in (40, 17, 16, 3):
+        new.insert(place, {"type": "y", "call_id": str(place)})
+    del new[30]
+    patch = patches.diff(old, new)
+    assert [operation["path"] for operation in patch if operation["op"] == "remove"] == ["/26"]
+    assert sum("seen" not in operation["path"] for operation in patch) == 5
+    assert len(patch) == 5 + 49
+    assert patches.apply(old, patch) == new
+
+
+def test_an_object_whose_keys_would_change_places_is_replaced_whole() -> None:
+    old = {"items": [{"a": 1, "b": {"c": 1}}], "last": 1}
+    reordered = {"last": 1, "items": [{"b": {"c": 1}, "a": 1}]}
+    assert patches.diff(old, reordered) == []
+    patch = patches.diff(old, reordered, ordered=True)
+    assert patch == [{"op": "replace", "path": "/items/0", "value": {"b": {"c": 1}, "a": 1}}]
+    assert list(patches.apply(old, patch)["items"][0]) == ["b", "a"]
+    added = {"items": [{"a": 1, "b": {"c": 1}, "d": 1}], "last": 1}
+    assert patches.diff(old, added, ordered=True) == [
+        {"op": "add", "path": "/items/0/d", "value": 1}
+    ]
+
+
+def test_a_copy_is_a_value_of_its_own() -> None:
+    old = {"a": {"b": [1]}}
+    patch = [
+        {"op": "copy", "from": "/a", "path": "/c"},
+        {"op": "add", "path": "/a/b/-", "value": 2},
+        {"op": "copy", "from": "/c/b/0", "path": "/c/b/0"},
+    ]
+    assert patches.apply(old, patch) == {"a": {"b": [1, 2]}, "c": {"b": [1, 1]}}
+    assert old == {"a": {"b": [1]}}
+
+
+def test_a_value_that_is_ours_is_changed_in_place() -> None:
+    old = {"a": [1]}
+    assert patches.apply(old, [{"op": "add", "path": "/a/1", "value": 2}], owned=True) is old
+    assert old == {"a": [1, 2]}

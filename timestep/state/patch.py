@@ -1,0 +1,346 @@
+"""JSON Patch (RFC 6902): the difference between two JSON values, and applying one.
+
+``diff`` writes ``add``, ``remove`` and ``replace``; ``apply`` knows ``copy`` too. In the patches of
+``diff`` the path of each ``add`` and ``replace`` is the place where its value is in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from copy import deepcopy
+from typing import Any
+
+from timestep.errors import DocumentError
+
+Operation = dict[str, Any]
+
+
+def diff(old: Any, new: Any, *, ordered: bool = False) -> list[Operation]:
+    """The operations that turn ``old`` into ``new``; values are shared with ``new``.
+
+    With ``ordered`` the keys of objects come back in the order they have in ``new``, those of
+    ``new`` itself excepted: an object in which they would not is replaced whole.
+    """
+    operations: list[Operation] = []
+    if type(old) is type(new) and isinstance(old, dict | list):
+        _Difference(operations, ordered).between(old, new, "")
+    elif not same(old, new):
+        operations.append({"op": "replace", "path": "", "value": new})
+    return operations
+
+
+def moves(patch: list[Operation]) -> bool:
+    """Whether a patch may move entries of lists, and not only set members of objects."""
+    return any(
+        operation["op"] != "replace" and operation["path"].rpartition("/")[2].isdigit()
+        for operation in patch
+    )
+
+
+def apply(value: Any, patch: list[Operation], *, owned: bool = False) -> Any:
+    """``value`` with the operations applied; ``value`` itself and its parts stay as they are.
+
+    With ``owned`` the value is changed in place, nothing of it being needed elsewhere.
+
+    Raises ``DocumentError`` (``malformed``) where an operation has no place to work on.
+    """
+    copies = _Copies(value, owned)
+    for operation in patch:
+        path = operation["path"]
+        parent, slash, step = path.rpartition("/")
+        try:
+            if not slash:
+                copies = _Copies(_new_root(path, operation), owned=False)
+                continue
+            added = copies.value(operation)
+            container = copies.at(parent)
+            moved = _operate(container, _key(container, step), operation["op"], added)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise DocumentError(
+                f"the patch does not fit: nothing to {operation['op']} at {path!r}",
+                code="malformed",
+                pointer=path,
+            ) from error
+        if moved:
+            copies.forget()
+    return copies.root
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two JSON values are equal, telling true from 1."""
+    if type(left) is not type(right):
+        return left == right and not isinstance(left, bool) and not isinstance(right, bool)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(
+            item is right[key] or same(item, right[key]) for key, item in left.items()
+        )
+    if isinstance(left, list):
+        return len(left) == len(right) and all(
+            item is other or same(item, other) for item, other in zip(left, right, strict=True)
+        )
+    return bool(left == right)
+
+
+def step(key: str | int) -> str:
+    """One step of a JSON Pointer, escaped (RFC 6901)."""
+    return f"/{key if isinstance(key, int) else _escape(key)}"
+
+
+class _Copies:
+    """The containers a patch works in, each copied once from where it is shared."""
+
+    def __init__(self, value: Any, owned: bool) -> None:
+        shared = isinstance(value, dict | list) and not owned
+        self.root = value.copy() if shared else value
+        self._owned = owned
+        self._by_path: dict[str, Any] = {"": self.root}
+        self._own: dict[int, Any] = {id(self.root): self.root}
+
+    def at(self, path: str) -> Any:
+        """Our own copy of the container at a path."""
+        found = self._by_path.get(path)
+        if found is not None:
+            return found
+        parent, _, step = path.rpartition("/")
+        container = self.at(parent)
+        key = _key(container, step)
+        child = container[key]
+        if not isinstance(child, dict | list):
+            raise TypeError(path)
+        if not self._owned and id(child) not in self._own:
+            child = container[key] = child.copy()
+            self._own[id(child)] = child
+        self._by_path[path] = child
+        return child
+
+    def value(self, operation: Operation) -> Any:
+        """What an operation puts in its place."""
+        if operation["op"] != "copy":
+            return operation.get("value")
+        parent, slash, step = operation["from"].rpartition("/")
+        if not slash:
+            raise ValueError(operation["from"])
+        container = self.at(parent)
+        return deepcopy(container[_key(container, step)])
+
+    def forget(self) -> None:
+        """Forget where things are, after some of them were moved or taken out."""
+        self._by_path = {"": self.root}
+
+
+class _Difference:
+    """Collects the operations between two values that are not equal."""
+
+    def __init__(self, operations: list[Operation], ordered: bool) -> None:
+        self._operations = operations
+        self._ordered = ordered
+        self._equal = _identical if ordered else _equal
+
+    def between(self, old: Any, new: Any, path: str) -> None:
+        if isinstance(old, dict) and isinstance(new, dict):
+            if path and (_differs(old, new) or (self._ordered and not _keeps_order(old, new))):
+                self._add("replace", path, new)
+            else:
+                self._objects(old, new, path)
+        elif isinstance(old, list) and isinstance(new, list):
+            self._lists(old, new, path)
+        else:
+            self._add("replace", path, new)
+
+    def _add(self, op: str, path: str, value: Any) -> None:
+        self._operations.append({"op": op, "path": path, "value": value})
+
+    def _objects(self, old: dict[str, Any], new: dict[str, Any], path: str) -> None:
+        for key in old:
+            if key not in new:
+                self._operations.append({"op": "remove", "path": f"{path}/{_escape(key)}"})
+        for key, item in new.items():
+            if key not in old:
+                self._add("add", f"{path}/{_escape(key)}", item)
+                continue
+            before = old[key]
+            if before is not item and not self._equal(before, item):
+                self.between(before, item, f"{path}/{_escape(key)}")
+
+    def _lists(self, old: list[Any], new: list[Any], path: str) -> None:
+        pairs = list(self._pairs(old, new))
+        left, right = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+        for index in range(len(old) - 1, -1, -1):
+            if index not in left:
+                self._operations.append({"op": "remove", "path": f"{path}/{index}"})
+        for index, item in enumerate(new):
+            if index not in right:
+                self._add("add", f"{path}/{index}", item)
+        for before, after in pairs:
+            one, other = old[before], new[after]
+            if one is not other and not self._equal(one, other):
+                self.between(one, other, f"{path}/{after}")
+
+    def _pairs(self, old: list[Any], new: list[Any]) -> Iterator[tuple[int, int]]:
+        """Which entry became which, in order: indexes in both lists.
+
+        The common start and end are versions of the same entries. Between them the entries that
+        can be told by their identity are anchors, as many as keep their order; what lies between
+        two anchors is paired from the front.
+        """
+        shorter = min(len(old), len(new))
+        start = 0
+        while start < shorter and self._alike(old[start], new[start]):
+            start += 1
+        tail = 0
+        while tail < shorter - start and self._alike(old[-1 - tail], new[-1 - tail]):
+            tail += 1
+        yield from ((index, index) for index in range(start))
+        before, after = len(old) - tail, len(new) - tail
+        left = right = start
+        for anchor in [*_anchors(old, new, start, before, after), (before, after)]:
+            yield from zip(range(left, anchor[0]), range(right, anchor[1]), strict=False)
+            if anchor[0] < before:
+                yield anchor
+            left, right = anchor[0] + 1, anchor[1] + 1
+        yield from ((before + index, after + index) for index in range(tail))
+
+    def _alike(self, old: Any, new: Any) -> bool:
+        """Whether two entries are versions of the same thing, so patching beats replacing."""
+        if old is new or self._equal(old, new):
+            return True
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            return False
+        mark = _mark(old)
+        if mark is not None:
+            return mark == _mark(new)
+        raw = old.get("raw_item")
+        return raw is not None and old.get("type") == new.get("type") and raw == new.get("raw_item")
+
+
+def _anchors(
+    old: list[Any], new: list[Any], start: int, before: int, after: int
+) -> list[tuple[int, int]]:
+    """The most entries between ``start`` and ``before`` that have kept their order.
+
+    The nth entry of an identity is the same thing as the nth one in the other list.
+    """
+    if start in (before, after):
+        return []
+    places = dict(_numbered(old, start, before))
+    found = [
+        (places[mark], index) for mark, index in _numbered(new, start, after) if mark in places
+    ]
+    # The longest increasing sequence: `ends` are the indexes, in `found`, of the entries at which
+    # a sequence of each length can end soonest.
+    ends: list[int] = []
+    lasts: list[int] = []
+    previous: list[int] = []
+    for index, (place, _) in enumerate(found):
+        length = bisect_left(lasts, place)
+        previous.append(ends[length - 1] if length else -1)
+        ends[length : length + 1] = [index]
+        lasts[length : length + 1] = [place]
+    sequence: list[tuple[int, int]] = []
+    at = ends[-1] if ends else -1
+    while at >= 0:
+        sequence.append(found[at])
+        at = previous[at]
+    return sequence[::-1]
+
+
+def _numbered(entries: list[Any], start: int, end: int) -> Iterator[tuple[Hashable, int]]:
+    """Identity and number of occurrence of entries, with their index."""
+    seen: Counter[Hashable] = Counter()
+    for index in range(start, end):
+        entry = entries[index]
+        identity = _mark(entry) if isinstance(entry, dict) else None
+        if identity is None:
+            identity = json.dumps(entry, sort_keys=True)
+        yield (identity, seen[identity]), index
+        seen[identity] += 1
+
+
+def _mark(entry: dict[str, Any]) -> Hashable | None:
+    """What an entry of a list is known by, whatever else of it changes: an operation of a patch by
+    its path, an item by its type and id."""
+    path = entry.get("path")
+    if isinstance(path, str) and "op" in entry:
+        return entry["op"], path
+    item = entry.get("raw_item", entry.get("item", entry))
+    if isinstance(item, dict):
+        identifier = item.get("call_id", item.get("id"))
+        if isinstance(identifier, str) and not identifier.startswith("__"):
+            return entry.get("type"), item.get("type"), identifier
+    return None
+
+
+def _differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether two objects are known to be different things."""
+    marks = _mark(old), _mark(new)
+    return old.get("type") != new.get("type") or (None not in marks and marks[0] != marks[1])
+
+
+def _keeps_order(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether the keys of ``new`` are those left of ``old`` and then the added ones."""
+    kept = [key for key in old if key in new]
+    return kept == list(new)[: len(kept)]
+
+
+def _equal(old: Any, new: Any) -> bool:
+    """Equality at C speed; whoever applies the patch looks closer (``same``)."""
+    return bool(old == new) and (type(old) is bool) is (type(new) is bool)
+
+
+def _identical(old: Any, new: Any) -> bool:
+    """Equality that tells true from 1 and one order of keys from another, at C speed.
+
+    The second format of ``marshal`` depends on the values alone.
+    """
+    return old == new and marshal.dumps(old, 2) == marshal.dumps(new, 2)
+
+
+def _new_root(path: str, operation: Operation) -> Any:
+    if path or operation["op"] not in ("add", "replace"):
+        raise ValueError(path)
+    return operation["value"]
+
+
+def _key(container: Any, step: str) -> Any:
+    if isinstance(container, dict):
+        return _unescape(step)
+    if not isinstance(container, list):
+        raise TypeError(step)
+    if step == "-":
+        return len(container)
+    if not step.isascii() or not step.isdigit():
+        raise ValueError(step)
+    return int(step)
+
+
+def _operate(container: Any, key: Any, op: str, value: Any) -> bool:
+    """Do one operation; whether a container was taken out or moved by it."""
+    if op in ("add", "copy") and isinstance(container, list):
+        if key > len(container):
+            raise IndexError(key)
+        container.insert(key, value)
+        return bool(key < len(container) - 1)
+    if op in ("add", "copy"):
+        before = container.get(key)
+        container[key] = value
+    elif op == "replace":
+        before = container[key]
+        container[key] = value
+    elif op == "remove":
+        before = container[key]
+        del container[key]
+    else:
+        raise ValueError(op)
+    return isinstance(before, dict | list) or (op == "remove" and isinstance(container, list))
+
+
+def _escape(step: str) -> str:
+    return step.replace("~", "~0").replace("/", "~1") if "~" in step or "/" in step else step
+
+
+def _unescape(step: str) -> str:
+    return step.replace("~1", "/").replace("~0", "~") if "~" in step else step
