@@ -129,7 +129,7 @@ def test_entries_inserted_in_several_places_move_nothing_else() -> None:
         new.insert(place, {"type": "y", "call_id": str(place)})
     del new[30]
     patch = patches.diff(old, new)
-    assert [operation["path"] for operation in patch if operation["op"] == "remove"] == ["/26"]
+    assert [operation["path"] for operation in patch if operation["op"] == "remove"] == ["/27"]
     assert sum("seen" not in operation["path"] for operation in patch) == 5
     assert len(patch) == 5 + 49
     assert patches.apply(old, patch) == new
