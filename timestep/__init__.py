@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from timestep.approvals import Approvals
     from timestep.errors import (
         ApprovalError,
         CrossingError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApprovalError",
+    "Approvals",
     "CrossingError",
     "DocumentError",
     "GraphError",
@@ -53,6 +55,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Approvals": "timestep.approvals",
     "MultiModelProvider": "timestep.models",
     "MultiModelProviderMap": "timestep.models",
     "OllamaModel": "timestep.models",

@@ -15,6 +15,7 @@ _COMMANDS = {
     "inspect": "Show a run state: who wrote it, where it stands, what waits, what was said.",
     "validate": "Check that a file is a portable run state.",
     "convert": "Convert a run state between the portable form and the Python SDK's own.",
+    "approvals": "Show the calls that wait for a decision, and decide them.",
 }
 """Commands and what their help says; each is the module of that name, loaded when it is asked."""
 

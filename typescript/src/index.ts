@@ -1,4 +1,6 @@
 /** Durable OpenAI Agents runs that cross languages. Importing this loads no SDK. */
+export type { DecisionOptions } from './approvals.js';
+export { Approvals } from './approvals.js';
 export {
   ApprovalError,
   CrossingError,
@@ -26,4 +28,5 @@ export {
 } from './models/index.js';
 export type { EventHandler, RunAgentOptions, RunHooks } from './run.js';
 export { consumeResult, runAgent } from './run.js';
+export type { Approval } from './store/base.js';
 export { RunStateStore } from './store/index.js';

@@ -9,6 +9,8 @@ const SOURCE = new URL('../src/', import.meta.url);
 
 test('the names of the package', () => {
   expect(Object.keys(timestep).sort()).toEqual([
+    'ApprovalError',
+    'Approvals',
     'CrossingError',
     'DocumentError',
     'GraphError',
