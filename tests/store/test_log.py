@@ -1,0 +1,122 @@
+"""The log of a run: which lines count, by the vectors that both ports share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from timestep.store import log
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "logs"
+CASES = [
+    pytest.param(case, id=f"{path.stem}: {case['name']}")
+    for path in sorted(VECTORS.glob("*.json"))
+    for case in json.loads(path.read_text("utf-8"))
+]
+
+
+def ids(entries: Any) -> list[str]:
+    return [entry.line["id"] for entry in entries]
+
+
+def summary(state: log.RunLog) -> dict[str, Any]:
+    current = state.current or {"pending": []}
+    ended = (
+        None if state.ended is None else next(k for k in ("moved", "cleared") if k in state.ended)
+    )
+    return {
+        "last": state.last,
+        "revision": current.get("revision"),
+        "pending": [call["call_id"] for call in current["pending"]],
+        "decided": {call: line["decide"] for call, line in state.decided.items()},
+        "claim": None if state.claim is None else state.claim["claim"],
+        "ended": ended,
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_lines_say_the_state(case: dict[str, Any]) -> None:
+    entries = list(log.entries(case["log"].encode()))
+    folded = log.fold(entries)
+    accepted = ids(folded.accepted)
+    assert {
+        "accepted": accepted,
+        "void": [each for each in ids(entries) if each not in accepted],
+        "revisions": [each.line["revision"] for each in folded.accepted if "revision" in each.line],
+        **summary(folded.state),
+    } == case["expect"]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("block", [16 * 1024, 7])
+def test_the_end_of_a_log_says_the_same(
+    case: dict[str, Any], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_BLOCK", block)
+    data = case["log"].encode()
+
+    def read(start: int, end: int) -> bytes:
+        assert 0 <= start <= end <= len(data)
+        return data[start:end]
+
+    folded = log.tail(read, len(data))
+    assert folded.state == log.fold(log.entries(data)).state
+    revisions = [
+        each.line["revision"] for each in log.revisions(read, len(data), folded.state.last)
+    ]
+    assert revisions == case["expect"]["revisions"][::-1]
+    everything = log.tail(read, len(data), since=0)
+    assert ids(everything.accepted) == case["expect"]["accepted"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_log_says_the_same_however_it_grew(case: dict[str, Any]) -> None:
+    """A verdict never changes: what is accepted in a part of a log is accepted in all of it."""
+    data = case["log"].encode()
+    final = case["expect"]["accepted"]
+    for end in range(len(data)):
+        accepted = ids(log.fold(log.entries(data[:end])).accepted)
+        assert accepted == final[: len(accepted)]
+
+
+def test_a_state_is_known_without_reading_the_whole_log() -> None:
+    state, data = log.RunLog(), b""
+    for number in range(1, 1001):
+        stored = json.dumps({"data": "eJyr" * 200}).replace(" ", "").encode()
+        line = {
+            **log.mark(state, log.now()),
+            "revision": number,
+            "size": len(stored) + 1,
+            "pending": [],
+            "decided": [],
+        }
+        data += b"\n" + stored + log.encode([line])
+        state = log.apply(state, line)
+    was_read = 0
+
+    def read(start: int, end: int) -> bytes:
+        nonlocal was_read
+        was_read += end - start
+        return data[start:end]
+
+    assert log.tail(read, len(data)).state == state
+    assert was_read <= 16 * 1024
+    newest = next(log.revisions(read, len(data), state.last))
+    assert log.data(read, newest) == b"\x78\x9c\xab" * 200
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [b'{"data":"eJyr', b'{"data":"eJ yr"}\n', b'{"data":17}\n', b'{"date":"eJyr"}\n', b"17\n"],
+)
+def test_damaged_data_is_none(stored: bytes) -> None:
+    entry = log.Entry({"size": len(stored)}, len(stored), len(stored) + 1)
+    assert log.data(lambda start, end: stored[start:end], entry) is None
+
+
+def test_a_lone_surrogate_is_written_as_an_escape() -> None:
+    assert json.loads(log.dumps({"a": "\ud83d"})) == {"a": "\ud83d"}
+    assert log.dumps({"a": "ø"}) == '{"a":"ø"}'.encode()
