@@ -16,7 +16,15 @@ from .errors import CaseError
 from .ports import Port
 
 Json = Mapping[str, Any]
-_OWN_KEYS = frozenset({"do", "port", "as", "fixture", "patch", "expect"})
+LOCATIONS = ("file", "folder", "postgresql", "pglite")
+"""Kinds of places where runs are kept."""
+
+_DEFAULT_LOCATIONS = ("folder", "postgresql", "pglite")
+_OWN_KEYS = frozenset(
+    {"do", "port", "as", "fixture", "patch", "expect", "refused", "dies", "within"}
+)
+_HARNESS = frozenset({"kill", "freeze", "thaw", "wait", "damage"})
+_OF_STORES = ("store.", "approvals.", "fault.")
 _MODAL = re.compile(
     r"\b(?:should|must|shall|can|could|may|might|will|would|needs? to|has to|have to)\b"
 )
@@ -26,7 +34,9 @@ _MODAL = re.compile(
 class Leg:
     """One driver operation by the port of a role.
 
-    `fixture` is a file, or a file for each language.
+    `fixture` is a file, or a file for each language. `refused` is what the error of an operation
+    holds that fails and after which the case goes on; one that `dies` ends the process of the
+    port. An operation is asked again for `within` seconds until it is not refused.
     """
 
     do: str
@@ -36,13 +46,28 @@ class Leg:
     fixture: str | Json | None = None
     patch: tuple[Json, ...] = ()
     expect: Json | None = None
+    refused: Json | None = None
+    dies: bool = False
+    within: float | None = None
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something the harness does by itself: to the process of a role, or to what is stored.
+
+    `do` is `kill`, `freeze`, `thaw`, `wait` or `damage`.
+    """
+
+    do: str
+    role: str | None
+    args: Json
 
 
 @dataclass(frozen=True)
 class Cross:
     """The run moves from one role's port to another's.
 
-    `form` is `portable` or `file`, `digest` is `equal` or `kept`.
+    `form` is `portable`, `file` or `store`, `digest` is `equal` or `kept`.
     """
 
     source: str
@@ -55,6 +80,18 @@ class Cross:
     text: str | None = None
     document: Json | None = None
     load: Json | None = None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store of a case. `keys` holds names of keys by role, the one that seals first.
+
+    Where it is `served`, PGLite runs before the ports come; else the first of them starts it.
+    """
+
+    run_id: str
+    keys: Mapping[str, tuple[str, ...]]
+    served: bool
 
 
 @dataclass(frozen=True)
@@ -114,8 +151,10 @@ class Case:
     cassette: str | None
     split: int | tuple[int | None, ...] | None
     session: Json | None
+    store: Store | None
+    locations: tuple[str, ...]
     tracing: bool
-    legs: tuple[Leg | Cross, ...]
+    legs: tuple[Leg | Cross | Act, ...]
     expect: Expect
     negative: Negative | None
     source: str
@@ -124,9 +163,9 @@ class Case:
     def roles(self) -> tuple[str, ...]:
         """The roles, in order of appearance."""
         names = itertools.chain.from_iterable(
-            (leg.role,) if isinstance(leg, Leg) else (leg.source, leg.target) for leg in self.legs
+            (leg.source, leg.target) if isinstance(leg, Cross) else (leg.role,) for leg in self.legs
         )
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @property
     def crosses(self) -> bool:
@@ -136,18 +175,23 @@ class Case:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Ports by role, for one run of a case. `not_applicable` is why it does not run, if so."""
+    """Ports by role, for one run of a case, and the kind of place where it is stored, if any.
+
+    `not_applicable` is why it does not run, if so.
+    """
 
     ports: tuple[tuple[str, Port], ...]
     not_applicable: str | None = None
+    location: str | None = None
 
     def __getitem__(self, role: str) -> Port:
         return dict(self.ports)[role]
 
     @property
     def label(self) -> str:
-        """`python->typescript`; a single name where the case has one role."""
-        return "->".join(port.name for _, port in self.ports)
+        """`python->typescript`, or `python->typescript@folder`; one name for one role."""
+        names = "->".join(port.name for _, port in self.ports)
+        return f"{names}@{self.location}" if self.location else names
 
     @property
     def languages(self) -> frozenset[str]:
@@ -176,6 +220,8 @@ def parse(data: Any, source: str) -> Case:
         cassette=name,
         split=tuple(split) if isinstance(split, list) else split,
         session=data.get("session"),
+        store=_store(data),
+        locations=tuple(data.get("locations", _DEFAULT_LOCATIONS if "store" in data else ())),
         tracing=data.get("tracing", False),
         legs=tuple(_leg(each) for each in data["legs"]),
         expect=_expect(data["expect"]),
@@ -188,10 +234,11 @@ def parse(data: Any, source: str) -> Case:
 
 
 def pairings(case: Case, ports: Sequence[Port]) -> tuple[Pairing, ...]:
-    """Every assignment of ports to the case's roles."""
+    """Every assignment of ports to the case's roles, in every place the case names."""
     roles = case.roles
     return tuple(
-        Pairing(pairs, _why_not(case, pairs))
+        Pairing(pairs, _why_not(case, pairs), location)
+        for location in case.locations or (None,)
         for chosen in itertools.product(ports, repeat=len(roles))
         for pairs in [tuple(zip(roles, chosen, strict=True))]
     )
@@ -215,7 +262,7 @@ def lint(cases: Iterable[Case]) -> list[str]:
     return found
 
 
-def _leg(data: Json) -> Leg | Cross:
+def _leg(data: Json) -> Leg | Cross | Act:
     if data["do"] == "cross":
         expect = data.get("expect", {})
         return Cross(
@@ -230,6 +277,9 @@ def _leg(data: Json) -> Leg | Cross:
             document=expect.get("document"),
             load=expect.get("load"),
         )
+    if data["do"] in _HARNESS:
+        args = {key: value for key, value in data.items() if key not in ("do", "port")}
+        return Act(data["do"], data.get("port"), args)
     return Leg(
         do=data["do"],
         role=data["port"],
@@ -238,7 +288,21 @@ def _leg(data: Json) -> Leg | Cross:
         fixture=data.get("fixture"),
         patch=tuple(data.get("patch", ())),
         expect=data.get("expect"),
+        refused=data.get("refused"),
+        dies=data.get("dies", False),
+        within=data.get("within"),
     )
+
+
+def _store(data: Json) -> Store | None:
+    given = data.get("store")
+    if given is None:
+        return None
+    keys = given.get("keys", {})
+    roles = ("A", "B", "C", "D")
+    by_role = keys if isinstance(keys, Mapping) else dict.fromkeys(roles, keys)
+    named = {role: tuple(names) for role, names in by_role.items() if names}
+    return Store(given.get("run_id", "run"), named, given.get("served", True))
 
 
 def _expect(data: Json) -> Expect:
@@ -286,12 +350,16 @@ def _problems(case: Case) -> Iterable[str]:
     """What the schema cannot see."""
     runs = [leg for leg in case.legs if not stands_alone(leg)]
     first = runs[0] if runs else case.legs[0]
-    active = first.role if isinstance(first, Leg) else first.source
+    active = first.source if isinstance(first, Cross) else first.role
     named: set[str] = set()
+    if case.store is None and (case.locations or (case.session or {}).get("stored")):
+        yield "locations and a stored session need a store"
     for number, leg in enumerate(case.legs, 1):
         where = f"leg {number}"
         if isinstance(leg, Cross):
-            if leg.source != active:
+            if leg.form == "store" and case.store is None:
+                yield f"{where}: form store needs a store"
+            if leg.source != active and case.store is None:
                 yield f"{where}: crosses from {leg.source}, but {active} has the run"
             if leg.target == leg.source:
                 yield f"{where}: crosses from {leg.source} to itself"
@@ -299,7 +367,13 @@ def _problems(case: Case) -> Iterable[str]:
                 yield f"{where}: text takes the place of a file, so the form is file"
             active = leg.target
             continue
-        if leg.role != active and not stands_alone(leg):
+        if isinstance(leg, Act):
+            if case.store is None:
+                yield f"{where}: {leg.do} needs a store"
+            continue
+        if case.store is None and (leg.do.startswith(_OF_STORES) or leg.refused or leg.dies):
+            yield f"{where}: {leg.do} needs a store"
+        if leg.role != active and case.store is None and not stands_alone(leg):
             yield f"{where}: is for {leg.role}, but {active} has the run; cross first"
         payload = leg.args.get("payload")
         if isinstance(payload, str) and payload.startswith("$") and payload[1:] not in named:
@@ -319,14 +393,22 @@ def _problems(case: Case) -> Iterable[str]:
         yield "a crossing needs agents"
     if case.negative:
         last = case.legs[-1]
-        does = ("state.save", "state.load") if isinstance(last, Cross) else (last.do,)
+        does: tuple[str, ...] = (
+            (last.do,)
+            if not isinstance(last, Cross)
+            else (
+                ("store.save", "store.load")
+                if last.form == "store"
+                else ("state.save", "state.load")
+            )
+        )
         if case.negative.phase not in does:
             yield f"negative: the last leg does no {case.negative.phase}"
     elif not _asserts(case):
         yield "expects nothing"
 
 
-def stands_alone(leg: Leg | Cross) -> bool:
+def stands_alone(leg: Leg | Cross | Act) -> bool:
     """Whether a leg is about a document or a model only: it needs no agents."""
     return isinstance(leg, Leg) and leg.do in ("state.convert", "model.call", "model.route")
 
@@ -340,7 +422,9 @@ def _asserts(case: Case) -> bool:
         or expect.authorization is not None
         or (compared and expect.compare != "not-compared")
         or any(
-            leg.expect if isinstance(leg, Leg) else (leg.document or leg.load or leg.digest)
+            (leg.document or leg.load or leg.digest)
+            if isinstance(leg, Cross)
+            else isinstance(leg, Leg) and (leg.expect or leg.refused)
             for leg in case.legs
         )
     )

@@ -61,6 +61,28 @@ class Driver:
         """What the port declared; nothing before it started."""
         return frozenset(self.hello["capabilities"]) if self.hello else frozenset()
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone, if there is one."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    def kill_now(self) -> None:
+        """End the process while a request is open, which then raises DriverCrashed."""
+        self.signal(signal.SIGKILL)
+
+    async def kill(self) -> None:
+        """End the process as `kill -9` does; the next request starts another one."""
+        process = self._process
+        self.kill_now()
+        if process is not None:
+            await process.wait()
+        await self._end()
+
     async def start(self) -> Mapping[str, Any]:
         """Start the process unless it runs, and say hello. Raises DriverError."""
         if self._process is not None and self.hello is not None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import json
+import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import answer, document, match, schemas
-from .case import Case, Cross, Leg, stands_alone
+from .case import Act, Case, Cross, Leg, stands_alone
 from .cassette import Request
 from .driver import Driver
-from .errors import CheckFailed, DriverError, PortError
+from .errors import CheckFailed, DriverCrashed, DriverError, PortError
 from .library import Library
+from .places import Place
 from .server import Session
 
 Json = dict[str, Any]
@@ -35,12 +40,25 @@ class Trace:
     problems: list[str] = field(default_factory=list)
 
 
+# How a run crosses: the operations, and the form they take.
+_FORMS: Mapping[str, tuple[str, str, Json]] = {
+    "portable": ("state.save", "state.load", {"form": "portable"}),
+    "file": ("state.save", "state.load", {"form": "file"}),
+    "store": ("store.save", "store.load", {}),
+}
+
+
 class Refused(Exception):
     """The refusal a negative case is about has come; nothing is left to do."""
 
 
 class Play:
-    """Plays `case` with `drivers` by role. Where `crossing` is off, one driver has every role."""
+    """Plays `case` with `drivers` by role. Where `crossing` is off, one driver has every role.
+
+    `place` is where a case with a store keeps its runs: there every role has a case of its own
+    open, elsewhere one role at a time. The run that never crosses has no store: what a case does
+    there is left out, and decisions of the inbox are taken on the run itself.
+    """
 
     def __init__(
         self,
@@ -51,16 +69,19 @@ class Play:
         workdir: Path,
         *,
         crossing: bool,
+        place: Place | None = None,
     ) -> None:
         self.case = case
         self.trace = Trace(session=case.session["items"] if case.session else None)
+        self._place = place
         self._drivers = drivers
         self._session = session
         self._library = library
         self._workdir = workdir
         self._crossing = crossing
         self._agents = case.agents
-        self._open: Driver | None = None
+        self._seats: dict[str, Driver] = {}
+        self._entered: set[str] = set()
         self._named: dict[str, Json] = {}
         self._acting: list[str] = []
 
@@ -70,37 +91,40 @@ class Play:
             for number, leg in enumerate(self.case.legs, 1):
                 where = f"leg {number}"
                 try:
+                    last = number == len(self.case.legs)
                     if isinstance(leg, Leg):
-                        await self._leg(leg, where, last=number == len(self.case.legs))
-                    elif self._crossing:
-                        await self._cross(leg, where, last=number == len(self.case.legs))
+                        await self._leg(leg, where, last=last)
+                    elif isinstance(leg, Cross) and self._crossing:
+                        await self._cross(leg, where, last=last)
+                    elif isinstance(leg, Act) and self._place is not None:
+                        await self._act(leg, self._place)
                 except DriverError as error:
                     error.where = error.where or where
                     raise
         except Refused:
             pass
-        except DriverError:
-            self._open = None
-            raise
         finally:
             self.trace.requests = self._session.player.requests
-        if self._open is not None:
-            await self._leave()
+        for seat in sorted(self._seats, key=lambda seat: seat == self._session.sender):
+            await self._leave(seat)
         return self.trace
 
     async def abandon(self) -> None:
-        """Close the case at a driver that still has it open after a failure."""
-        driver, self._open = self._open, None
-        if driver is not None:
-            try:
-                await driver.call("case.close", {})
-            except DriverError:
-                return
+        """Close the case at the drivers that still have it open after a failure."""
+        while self._seats:
+            _, driver = self._seats.popitem()
+            driver.signal(signal.SIGCONT)
+            if driver.runs:
+                try:
+                    await driver.call("case.close", {})
+                except DriverError:
+                    continue
 
     async def _enter(self, role: str) -> Driver:
         driver = self._drivers[role]
         self._session.sender = role
-        if self._open is driver or self._agents is None:
+        seat = role if self._place is not None else ""
+        if self._agents is None or self._seats.get(seat) is driver:
             return driver
         args: Json = {
             "case": self.case.id,
@@ -108,28 +132,61 @@ class Play:
             "model": {"base_url": self._session.base_url, "api_key": "unused"},
             "workdir": str(self._workdir),
         }
-        if self.trace.session is not None:
+        place = self._place
+        if place is not None and self.case.store is not None:
+            store = place.store(self.case.store.keys.get(role, ()))
+            args["store"] = {**store, "run_id": self.case.store.run_id}
+        if self.case.session is not None and self.case.session.get("stored") and place is not None:
+            args["session"] = {**store, "id": "conversation"}
+            if not self._entered:
+                args["session"]["items"] = self.trace.session
+        elif self.trace.session is not None:
             args["session"] = {"items": self.trace.session}
         if self.case.tracing:
             args["tracing"] = True
         await driver.call("case.open", args, required=self.case.requires)
-        self._open = driver
+        self._seats[seat] = driver
+        self._entered.add(seat)
         return driver
 
-    async def _leave(self) -> None:
-        driver = self._open
-        assert driver is not None
+    async def _leave(self, seat: str) -> None:
+        driver = self._seats[seat]
         effects = await self._call(driver, "effects.read", {})
         self.trace.effects += effects["effects"]
-        if self.case.session is not None:
+        if self.case.session is not None and seat in ("", self._session.sender):
             self.trace.session = (await self._call(driver, "session.read", {}))["items"]
         await self._call(driver, "case.close", {})
-        self._open = None
+        del self._seats[seat]
+
+    async def _act(self, act: Act, place: Place) -> None:
+        """What the harness does by itself."""
+        if act.do == "wait":
+            await asyncio.sleep(act.args["seconds"])
+        elif act.do == "damage":
+            assert self.case.store is not None
+            run_id = self.case.store.run_id
+            await place.damage(act.args["what"], run_id, act.args.get("revision"))
+        elif act.do == "kill" and act.role is not None:
+            driver = self._seats.pop(act.role)
+            if "during" in act.args:
+                await place.kill_during(self._call(driver, act.args["during"], {}), driver)
+            else:
+                await driver.kill()
+        elif act.role is not None:
+            frozen = act.do == "freeze"
+            self._seats[act.role].signal(signal.SIGSTOP if frozen else signal.SIGCONT)
 
     async def _call(self, driver: Driver, op: str, args: Json) -> Json:
         return await driver.call(op, args, required=self.case.requires)
 
     async def _leg(self, leg: Leg, where: str, *, last: bool) -> None:
+        if not self._crossing:
+            if (alone := _uncrossed(leg)) is None:
+                return
+            leg = alone
+        if leg.do == "case.close":
+            await self._leave(leg.role)
+            return
         # What needs no open case leaves the one that is open as it is.
         driver = self._alone(leg) if stands_alone(leg) else await self._enter(leg.role)
         where = f"{where} ({leg.do} by {driver.port.name})"
@@ -137,12 +194,22 @@ class Play:
         foreign = self._is_foreign(leg.role)
         refusal = last and self._refused(leg.do, foreign=foreign)
         try:
-            reply = await self._call(driver, leg.do, args)
+            reply = await self._asked_for(leg, driver, args)
         except PortError as error:
             if refusal:
                 self._check_refusal(error.err, where)
+            if leg.refused is not None:
+                _check("refused", leg.refused, error.err, where)
+                return
             error.where = where
             raise
+        except DriverCrashed:
+            if not leg.dies:
+                raise
+            del self._seats[leg.role]
+            return
+        if leg.refused is not None or leg.dies:
+            raise CheckFailed("refused", f"{where}: no error, expected {leg.refused or 'a crash'}")
         if leg.do in _OUTCOMES:
             self.trace.outcome = reply
             self._check_outcome(leg, reply, where, refusal=refusal, last=last)
@@ -158,19 +225,36 @@ class Play:
         if leg.name:
             self._named[leg.name] = reply
 
+    async def _asked_for(self, leg: Leg, driver: Driver, args: Json) -> Json:
+        """The answer to a leg; one with `within` is asked for until it is not refused."""
+        end = time.monotonic() + (leg.within or 0)
+        while True:
+            try:
+                return await self._call(driver, leg.do, args)
+            except PortError:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(0.02)
+
     async def _cross(self, leg: Cross, where: str, *, last: bool) -> None:
         source = await self._enter(leg.source)
         self._acting += [leg.source, leg.target]
         path = self._workdir / "state.json"
-        form: Json = {"form": leg.form, **({"path": str(path)} if leg.form == "file" else {})}
+        save, load, form = _FORMS[leg.form]
+        if leg.form == "file":
+            form = {**form, "path": str(path)}
         foreign = source.port.language != self._drivers[leg.target].port.language
-        saving = f"{where} (state.save by {source.port.name})"
-        refused = last and self._refused("state.save", foreign=foreign)
-        reply = await self._maybe_refused(source, "state.save", form, saving, refused=refused)
-        written = self._written(leg, path, reply, saving)
+        saving = f"{where} ({save} by {source.port.name})"
+        refused = last and self._refused(save, foreign=foreign)
+        seen: Json = {}
+        if leg.form == "store":
+            # A store tells no document: what it is given is looked at before.
+            seen = await self._call(source, "state.save", {"form": "portable"})
+        reply = await self._maybe_refused(source, save, form, saving, refused=refused)
+        written = self._written(leg, path, reply | seen, saving)
         if leg.document is not None:
             _check("document", leg.document, written, saving)
-        await self._leave()
+        await self._leave(leg.source if self._place is not None else "")
         args = {**form, **leg.context}
         if leg.form == "portable":
             args["payload"] = document.patched(written, leg.patch)
@@ -180,9 +264,9 @@ class Play:
             path.write_text(json.dumps(document.patched(written, leg.patch)))
         self._agents = leg.agents or self._agents
         target = await self._enter(leg.target)
-        loading = f"{where} (state.load by {target.port.name})"
-        refused = last and self._refused("state.load", foreign=foreign)
-        loaded = await self._maybe_refused(target, "state.load", args, loading, refused=refused)
+        loading = f"{where} ({load} by {target.port.name})"
+        refused = last and self._refused(load, foreign=foreign)
+        loaded = await self._maybe_refused(target, load, args, loading, refused=refused)
         if leg.load is not None:
             _check("load", leg.load, loaded, loading)
         if leg.digest:
@@ -211,7 +295,7 @@ class Play:
         return reply
 
     def _written(self, leg: Cross, path: Path, reply: Json, where: str) -> Any:
-        if leg.form == "portable":
+        if leg.form != "file":
             _check_document(reply, where)
             return reply["payload"]
         try:
@@ -295,6 +379,19 @@ class Play:
         wanted = leg.expect or (self.case.expect.outcome if last else None) or {}
         if wanted.get("status") != "failed":
             raise CheckFailed("outcome", f"{where}: failed: {error}")
+
+
+def _uncrossed(leg: Leg) -> Leg | None:
+    """What stands for a leg in the run that never crosses; None where nothing does."""
+    if leg.refused is not None or leg.do == "case.close":
+        return None
+    if leg.do == "approvals.decide" and leg.args.get("expires", 0) >= 0:
+        known = {"call_id", "decision", "always", "message"}
+        args = {key: value for key, value in leg.args.items() if key in known}
+        return dataclasses.replace(leg, do="run.decide", args=args, expect=None)
+    if leg.do.startswith(("store.", "approvals.", "fault.")):
+        return None
+    return leg
 
 
 def _check(check: str, expected: Any, actual: Any, where: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from . import match
-from .case import Case, Leg, Pairing
+from .case import Case, Cross, Pairing
 from .cassette import Request
 from .driver import Driver
 from .errors import (
@@ -22,20 +23,32 @@ from .errors import (
     Unsupported,
 )
 from .library import Library
+from .places import Places
 from .play import Play, Trace
+from .ports import Port
 from .report import Result
 from .server import CassetteServer
 
 
 class Runner:
-    """Runs cases against `drivers` (by port name), one at a time."""
+    """Runs cases against `drivers` (by port name), one at a time.
+
+    `others` makes a further process of a port, for cases where roles of one port act side by side.
+    """
 
     def __init__(
-        self, library: Library, drivers: Mapping[str, Driver], server: CassetteServer
+        self,
+        library: Library,
+        drivers: Mapping[str, Driver],
+        server: CassetteServer,
+        places: Places,
+        others: Callable[[Port, int], Driver],
     ) -> None:
         self._library = library
         self._drivers = drivers
         self._server = server
+        self._places = places
+        self._others = others
         self._references: dict[tuple[str, str], Trace | Exception] = {}
         self._count = 0
 
@@ -69,7 +82,8 @@ class Runner:
         for port in dict.fromkeys(port for _, port in pairing.ports):
             driver = self._drivers[port.name]
             await driver.start()
-            if lacking := case.requires - driver.capabilities:
+            needed = case.requires | ({f"store.{pairing.location}"} if pairing.location else set())
+            if lacking := needed - driver.capabilities:
                 raise _lacks(port.name, lacking)
 
     async def _play(self, case: Case, pairing: Pairing, *, crossing: bool) -> Trace:
@@ -77,24 +91,42 @@ class Runner:
         name = f"{case.id}-{self._count}"
         cassette = self._library.cassette(case.cassette) if case.cassette else None
         session = self._server.open(name, cassette, split=case.split)
-        drivers = {role: self._drivers[port.name] for role, port in pairing.ports}
+        drivers = self._seated(case, pairing, crossing=crossing)
         try:
-            with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-                play = Play(case, drivers, session, self._library, Path(folder), crossing=crossing)
+            async with AsyncExitStack() as stack:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="conformance-")))
+                place = None
+                if crossing and case.store is not None and pairing.location is not None:
+                    opened = self._places.open(pairing.location, folder, served=case.store.served)
+                    place = await stack.enter_async_context(opened)
+                play = Play(
+                    case, drivers, session, self._library, folder, crossing=crossing, place=place
+                )
                 try:
                     trace = await play.run()
                 except (CheckFailed, DriverError) as error:
-                    await play.abandon()
                     missed = [each.miss for each in session.player.requests if each.miss]
                     if missed:
                         raise CheckFailed(
                             "cassette", f"unmatched request: {missed[0]}\nthen: {error}"
                         ) from error
                     raise
+                finally:
+                    await play.abandon()
         finally:
             player = self._server.close(name)
         trace.problems = player.problems()
         return trace
+
+    def _seated(self, case: Case, pairing: Pairing, *, crossing: bool) -> dict[str, Driver]:
+        """Drivers by role: one of a port, but where its roles act side by side one for each."""
+        if case.store is None or not crossing:
+            return {role: self._drivers[port.name] for role, port in pairing.ports}
+        seated: dict[str, Driver] = {}
+        for role, port in pairing.ports:
+            taken = sum(pairing[other] == port for other in seated)
+            seated[role] = self._others(port, taken) if taken else self._drivers[port.name]
+        return seated
 
     async def _judge(self, case: Case, pairing: Pairing, trace: Trace) -> None:
         expect = case.expect
@@ -183,7 +215,7 @@ def _fail(check: str, found: list[str]) -> None:
 
 def _last_role(case: Case) -> str:
     last = case.legs[-1]
-    return last.role if isinstance(last, Leg) else last.target
+    return last.target if isinstance(last, Cross) else str(last.role)
 
 
 def _by_turn(requests: list[Request]) -> list[Request]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -19,6 +20,7 @@ from .cassette import Request
 from .driver import Driver, Limits
 from .known_failing import Entry
 from .library import Library
+from .places import Places
 from .ports import Port
 from .report import Report, Result
 from .runner import Runner
@@ -42,6 +44,9 @@ class Suite:
         self.ports = tuple(ports)
         self.transcript = Transcript(transcript)
         self.drivers = {port.name: Driver(port, self.transcript, limits) for port in ports}
+        self._others: dict[str, Driver] = {}
+        self._limits = limits
+        self._places = Places()
         self._loop = asyncio.Runner()
         self._server = CassetteServer(heard=self._heard)
         self._runner: Runner | None = None
@@ -138,13 +143,25 @@ class Suite:
         told = {"session": session, "turn": request.turn, "miss": request.miss}
         self.transcript.add("model", "note", json.dumps(told))
 
+    def _other(self, port: Port, number: int) -> Driver:
+        """The further process `number` of a port."""
+        name = f"{port.name}-{number + 1}"
+        if name not in self._others:
+            named = dataclasses.replace(port, name=name)
+            self._others[name] = Driver(named, self.transcript, self._limits)
+        return self._others[name]
+
     async def _run(self, case: Case, pairing: Pairing) -> Result:
         if self._runner is None:
             await self._server.__aenter__()
-            self._runner = Runner(self.library, self.drivers, self._server)
+            self._runner = Runner(
+                self.library, self.drivers, self._server, self._places, self._other
+            )
         return await self._runner.run(case, pairing)
 
     async def _close(self) -> None:
-        await asyncio.gather(*(driver.close() for driver in self.drivers.values()))
+        every = (*self.drivers.values(), *self._others.values())
+        await asyncio.gather(*(driver.close() for driver in every))
+        await self._places.close()
         if self._runner is not None:
             await self._server.__aexit__(None, None, None)

@@ -12,13 +12,17 @@ from agents import RunConfig, RunState, SQLiteSession
 
 from .catalogue import Catalogue
 from .effects import Ledger
+from .faults import disarm
 from .ids import numbered
 from .protocol import Failure, required
+from .stores import Stores, keys
 from .tracing import trace
 
 if TYPE_CHECKING:
     from agents import Agent
     from agents.models.interface import ModelProvider
+
+    from timestep import RunStateStore
 
 
 def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
@@ -46,12 +50,30 @@ def _provider(model: Mapping[str, Any], stack: AsyncExitStack) -> ModelProvider:
 
 
 async def _session(name: str, args: Mapping[str, Any], stack: AsyncExitStack) -> Any:
-    if not isinstance(args.get("session"), Mapping):
+    given = args.get("session")
+    if not isinstance(given, Mapping):
         return None
-    session = SQLiteSession(name)
-    stack.callback(session.close)
-    await session.add_items(list(required(args["session"], "items", list)))
+    if "location" in given:
+        from timestep import Session
+
+        own = Session(required(given, "id", str), location=given["location"], keys=keys(given))
+        stack.push_async_callback(own.aclose)
+        session: Any = own
+    else:
+        session = SQLiteSession(name)
+        stack.callback(session.close)
+    if items := given.get("items"):
+        await session.add_items(list(items))
     return session
+
+
+def _stores(args: Mapping[str, Any], agent: Any, stack: AsyncExitStack) -> Stores | None:
+    given = args.get("store")
+    if not isinstance(given, Mapping):
+        return None
+    stores = Stores(given, agent)
+    stack.push_async_callback(stores.aclose)
+    return stores
 
 
 @dataclass
@@ -63,8 +85,10 @@ class Case:
     provider: ModelProvider
     run_config: RunConfig
     session: Any
+    stores: Stores | None
     workdir: Path
     _stack: AsyncExitStack
+    files: dict[Path, RunStateStore[Any]] = field(default_factory=dict)
     state: RunState[Any, Any] | None = field(default=None)
     turn: int = field(default=0)
 
@@ -97,6 +121,7 @@ class Case:
                 provider=_provider(required(args, "model", dict), stack),
                 run_config=RunConfig(tracing_disabled=not tracing),
                 session=await _session(required(args, "case", str), args, stack),
+                stores=_stores(args, catalogue.root, stack),
                 workdir=Path(required(args, "workdir", str)),
                 _stack=stack.pop_all(),
             )
@@ -112,11 +137,19 @@ class Case:
             raise Failure("protocol", "no-run", "the case has no run yet")
         return self.state
 
-    async def read_session(self) -> dict[str, Any]:
-        """What the session holds, as wire items."""
+    @property
+    def stored(self) -> Stores:
+        """The stores of the case. Raises `Failure` where it has none."""
+        if self.stores is None:
+            raise Failure("protocol", "no-store", "the case was opened without a store")
+        return self.stores
+
+    @property
+    def conversation(self) -> Any:
+        """The session of the case. Raises `Failure` where it has none."""
         if self.session is None:
             raise Failure("protocol", "no-session", "the case was opened without a session")
-        return {"items": await self.session.get_items()}
+        return self.session
 
     async def read_effects(self) -> dict[str, Any]:
         """What tools did since the case was opened."""
@@ -125,4 +158,5 @@ class Case:
     async def close(self) -> None:
         """Stops the MCP servers and closes what the case opened."""
         trace(on=False)
+        disarm()
         await self._stack.aclose()

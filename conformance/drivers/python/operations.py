@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 CAPABILITIES = (
     "approvals",
+    "approvals.inbox",
     "auto_previous_response_id",
+    "encryption",
+    "fault.arm",
     "handoffs",
     "mcp.hosted",
     "mcp.local",
@@ -33,6 +36,11 @@ CAPABILITIES = (
     "state.file",
     "state.native",
     "state.portable",
+    "store.claims",
+    "store.file",
+    "store.folder",
+    "store.pglite",
+    "store.postgresql",
     "stream",
     "tool-search",
     "tool.apply_patch",
@@ -43,7 +51,21 @@ CAPABILITIES = (
     "tracing",
     "until.turn",
 )
-"""What the port and its SDK can do; `run.recover` and `fault.arm` are not among it."""
+"""What the port and its SDK can do; `run.recover` is not among it."""
+
+_STORES = {
+    "store.save": "save",
+    "store.load": "load",
+    "store.list": "list_runs",
+    "store.history": "history",
+    "store.fork": "fork",
+    "store.prune": "prune",
+    "store.clear": "clear",
+    "store.claim": "claim",
+    "store.release": "release",
+    "approvals.list": "list_approvals",
+    "approvals.decide": "decide",
+}
 
 
 def hello() -> dict[str, Any]:
@@ -86,10 +108,14 @@ class Operations:
             "state.convert": convert,
             "model.call": self._free("models", "call"),
             "model.route": self._free("models", "route"),
-            "session.read": lambda _args: self._opened().read_session(),
+            **{op: self._of("stores", name) for op, name in _STORES.items()},
+            "session.read": self._of("sessions", "read"),
+            "session.add": self._of("sessions", "add"),
+            "session.pop": self._of("sessions", "pop"),
+            "session.clear": self._of("sessions", "clear"),
             "effects.read": lambda _args: self._opened().read_effects(),
             "run.recover": self._unsupported("run.recover"),
-            "fault.arm": self._unsupported("fault.arm"),
+            "fault.arm": self._free("faults", "arm"),
         }
 
     def _opened(self) -> Case:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 PROTOCOL = 1
@@ -108,7 +109,7 @@ def error_code(error: BaseException) -> str:
 
 def as_failure(error: BaseException) -> Failure:
     """Whatever a port raised, as an error reply."""
-    from timestep import OllamaError
+    from timestep import ApprovalError, OllamaError, StoreError
 
     if isinstance(error, Failure):
         return error
@@ -123,7 +124,22 @@ def as_failure(error: BaseException) -> Failure:
     )
     if isinstance(error, OllamaError):
         failure.details = {"status": error.status, "retryable": error.retryable}
+    elif isinstance(error, StoreError):
+        members = ("revision", "loadable", "owner", "until")
+        failure.details = {name: _told(getattr(error, name)) for name in members}
+    elif isinstance(error, ApprovalError):
+        failure.details = {"decided_by": error.decided_by}
     return failure
+
+
+def time(value: datetime) -> str:
+    """A time as the protocol writes it."""
+    text = value.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _told(value: Any) -> Any:
+    return time(value) if isinstance(value, datetime) else value
 
 
 def is_expected(error: BaseException) -> bool:

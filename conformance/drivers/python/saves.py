@@ -31,9 +31,8 @@ async def save(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
                 "lossy": list(converted.lossy),
             }
         case "file":
-            path = _path(case, args)
-            await RunStateStore(path, case.agent).save(state)
-            return {"digest": digest(json.loads(path.read_text()))}
+            await _file(case, args).save(state)
+            return {"digest": digest(json.loads(_path(case, args).read_text()))}
         case form:
             raise Failure("protocol", "bad-request", f"there is no form {form}")
 
@@ -51,7 +50,7 @@ async def load(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
             state = await load_run_state(payload, case.agent, context=context)
             lossy = list(to_native(payload, case.agent, context=context).lossy)
         case "file":
-            state = await RunStateStore(_path(case, args), case.agent).load(context=context)
+            state = await _file(case, args).load(context=context)
         case form:
             raise Failure("protocol", "bad-request", f"there is no form {form}")
     snapshot = position(state)
@@ -62,6 +61,12 @@ async def load(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
         "current_agent": snapshot["current_agent"]["name"],
         "lossy": lossy,
     }
+
+
+def _file(case: Case, args: Mapping[str, Any]) -> RunStateStore[Any]:
+    """The store of a file: the same one as before, which knows what it has read."""
+    path = _path(case, args)
+    return case.files.setdefault(path, RunStateStore(path, case.agent))
 
 
 def _path(case: Case, args: Mapping[str, Any]) -> Path:
