@@ -10,40 +10,40 @@ from timestep.state import patch as patches
 MOVED = ((0, 0), (1, "first"))
 
 
-def _random_json(rng: random.Random, depth: int = 0) -> Any:
+def random_json(rng: random.Random, depth: int = 0) -> Any:
     kind = rng.randrange(8 if depth < 4 else 5)
     if kind < 5:
         return rng.choice([None, True, False, 0, 1, 1.5, "", "a", "a/b~c", "\u00e9"])
     if kind == 5:
-        return [_random_json(rng, depth + 1) for _ in range(rng.randrange(5))]
+        return [random_json(rng, depth + 1) for _ in range(rng.randrange(5))]
     keys = ["a", "b", "a/b", "~", "", "0", "type"]
-    return {rng.choice(keys): _random_json(rng, depth + 1) for _ in range(rng.randrange(5))}
+    return {rng.choice(keys): random_json(rng, depth + 1) for _ in range(rng.randrange(5))}
 
 
-def _changed(rng: random.Random, value: Any) -> Any:
+def changed(rng: random.Random, value: Any) -> Any:
     value = copy.deepcopy(value)
     if isinstance(value, dict) and value:
         key = rng.choice(list(value))
-        value[key] = _changed(rng, value[key])
+        value[key] = changed(rng, value[key])
     elif isinstance(value, list) and value:
         index = rng.randrange(len(value))
         action = rng.randrange(3)
         if action == 0:
-            value[index] = _changed(rng, value[index])
+            value[index] = changed(rng, value[index])
         elif action == 1:
             del value[index]
         else:
-            value.insert(index, _random_json(rng))
+            value.insert(index, random_json(rng))
     else:
-        return _random_json(rng)
+        return random_json(rng)
     return value
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_a_patch_leads_from_one_value_to_the_other(seed: int) -> None:
     rng = random.Random(seed)
-    old = _random_json(rng)
-    new = _random_json(rng) if seed % 3 == 0 else _changed(rng, old)
+    old = random_json(rng)
+    new = random_json(rng) if seed % 3 == 0 else changed(rng, old)
     before = copy.deepcopy(old)
     patched = patches.apply(old, patches.diff(old, new))
     assert patched == new

@@ -16,12 +16,17 @@ def encode(document: Mapping[str, Any], *, indent: int | None = None) -> bytes:
     A store writes one line: Python's JSON encoder is several times slower when it indents, and
     `timestep inspect` is the way to read a run state.
     """
+    return dumps(document, indent=indent) + b"\n"
+
+
+def dumps(value: Any, *, indent: int | None = None) -> bytes:
+    """A value as JSON in UTF-8. Raises `ValueError` for NaN and Infinity."""
     separators = (",", ":") if indent is None else (",", ": ")
-    dump = partial(json.dumps, document, allow_nan=False, indent=indent, separators=separators)
+    dump = partial(json.dumps, value, allow_nan=False, indent=indent, separators=separators)
     try:
-        return dump(ensure_ascii=False).encode() + b"\n"
+        return dump(ensure_ascii=False).encode()
     except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
-        return dump(ensure_ascii=True).encode() + b"\n"
+        return dump(ensure_ascii=True).encode()
 
 
 def decode(data: bytes, source: str) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""The difference between two revisions of a document, as a JSON Patch (RFC 6902)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from timestep.errors import DocumentError
+from timestep.state import patch
+from timestep.state.patch import Operation, step
+
+LONG: Final = 1024
+"""Strings of at least so many characters are copied where the document has them already: they may
+lie further apart than the 32 KiB in which compression finds what is repeated."""
+
+_Text = tuple[str, str]
+"""A long string: its place in the document, as a JSON Pointer, and the string."""
+
+
+def delta(old: dict[str, Any], new: dict[str, Any]) -> list[Operation]:
+    """The patch that turns one document into another; values are shared with ``new``.
+
+    The keys of every object but the document itself keep their order: SDKs compare items by their
+    JSON text. Long strings that are there already are copied, at the end of the patch.
+    """
+    operations = patch.diff(old, new, ordered=True)
+    added = [
+        (operation, list(_long(operation.get("value"), operation["path"])))
+        for operation in operations
+    ]
+    if not any(texts for _, texts in added):
+        return operations
+    own = {path for _, texts in added for path, _ in texts}
+    places: dict[str, str] = {}
+    for path, text in _long(new, ""):
+        if path not in own:
+            places.setdefault(text, path)
+    copies: list[Operation] = []
+    for operation, texts in added:
+        for path, text in texts:
+            source = places.setdefault(text, path)
+            if source != path:
+                blank = path[len(operation["path"]) :]
+                operation["value"] = _without(operation["value"], blank)
+                copies.append({"op": "copy", "from": source, "path": path})
+    return operations + copies
+
+
+def apply(
+    document: dict[str, Any], operations: list[Operation], *, owned: bool = False
+) -> dict[str, Any]:
+    """The document a delta leads to. With ``owned`` it is the same one, changed.
+
+    Raises ``DocumentError`` (``malformed``) where the delta is none, or does not fit.
+    """
+    _check(operations)
+    result = patch.apply(document, operations, owned=owned)
+    if not isinstance(result, dict):
+        raise DocumentError("the delta leaves no document", code="malformed")
+    return result
+
+
+def _long(value: Any, path: str) -> Iterator[_Text]:
+    """The long strings in a value that are members of objects: these can be set anew."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str):
+                if len(item) >= LONG:
+                    yield path + step(key), item
+            elif isinstance(item, dict | list):
+                yield from _long(item, path + step(key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                yield from _long(item, f"{path}/{index}")
+
+
+def _without(value: Any, path: str) -> Any:
+    """The value with nothing in the place of a string; its key stays, and so does their order."""
+    return patch.apply(value, [{"op": "replace", "path": path, "value": ""}])
+
+
+def _check(operations: Any) -> None:
+    """Raises ``DocumentError`` (``malformed``) unless these are operations of a JSON Patch."""
+    if not isinstance(operations, list):
+        raise DocumentError("a delta is a list of operations", code="malformed")
+    for operation in operations:
+        if (
+            not isinstance(operation, dict)
+            or not isinstance(operation.get("path"), str)
+            or not isinstance(operation.get("op"), str)
+            or (operation["op"] in ("add", "replace") and "value" not in operation)
+            or (operation["op"] == "copy" and not isinstance(operation.get("from"), str))
+        ):
+            raise DocumentError("a delta holds what is no operation", code="malformed")
