@@ -106,13 +106,13 @@ export function wireOf(raw: unknown, pointer: string): WireItem {
  * The item without `provider_data`, which only the SDK that wrote it understands, but for the model
  * that thought: its thinking goes back to such a model, and never to OpenAI.
  */
-function withoutProviderData(wire: WireItem): WireItem {
+export function withoutProviderData<T extends object>(wire: T): T {
   if (!('provider_data' in wire)) {
     return wire;
   }
   const { provider_data: data, ...item } = wire as Obj;
   const model = item.type === 'reasoning' ? text(obj(data).model) : undefined;
-  return (model === undefined ? item : { ...item, provider_data: { model } }) as WireItem;
+  return (model === undefined ? item : { ...item, provider_data: { model } }) as T;
 }
 
 /** The name of an agent reference. */
