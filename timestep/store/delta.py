@@ -9,7 +9,7 @@ from timestep.errors import DocumentError
 from timestep.state import patch
 from timestep.state.patch import Operation, step
 
-LONG: Final = 1024
+LONG: Final = 4096
 """Strings of at least so many characters are copied where the document has them already: they may
 lie further apart than the 32 KiB in which compression finds what is repeated."""
 
