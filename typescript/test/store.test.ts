@@ -16,7 +16,7 @@ import { RunState } from '@openai/agents';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RunStateStore, runAgent } from '../src/index.js';
 import { validate } from '../src/state/index.js';
-import * as file from '../src/store/file.js';
+import * as file from '../src/store/disk.js';
 import { decode, encode } from '../src/store/text.js';
 import { scripted, weatherAgent } from './model.js';
 

@@ -2,7 +2,7 @@
 import type { Agent, RunState } from '@openai/agents';
 import { CrossingError, StoreError } from '../errors.js';
 import type { StateOptions } from '../state/index.js';
-import * as file from './file.js';
+import * as file from './disk.js';
 import { decode, encode, refuseRawSnapshot } from './text.js';
 
 /** Loaded on first use, so that importing the package stays cheap. */

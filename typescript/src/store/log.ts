@@ -1,0 +1,240 @@
+/**
+ * The log of a run as values: its lines, which of them count, and the state they say
+ * (`docs/storage.md`, "The log of a run"). No files here.
+ */
+import { randomBytes } from 'node:crypto';
+
+/** A call that waits, as a revision line says it. */
+export interface PendingLine {
+  call_id: string;
+  agent: string;
+  tool: string;
+  kind: string;
+  arguments?: string | { sealed: string };
+  digest: string;
+  /** The revision that first asked, and its time. */
+  since: number;
+  at: string;
+}
+
+/** What every line has, `after` unless it is the first of its log. */
+export interface Mark {
+  id: string;
+  at: string;
+  after?: string;
+}
+
+/** One save of a run. */
+export interface RevisionLine extends Mark {
+  revision: number;
+  base?: number;
+  /** Bytes of the data line before it, its newline included; 0 where the log keeps no data. */
+  size: number;
+  check: string;
+  /** Name of the temporary file beside a document that is a file of its own. */
+  file?: string;
+  language: string;
+  status: string;
+  agent: string;
+  turn: number;
+  trace_id?: string;
+  created: string;
+  pending: readonly PendingLine[];
+  decided: readonly DecideLine[];
+  settled?: Readonly<Record<string, 'approve' | 'reject'>>;
+  owner?: string;
+  claim?: ClaimLine;
+}
+
+/** A run that is taken until a time. */
+export interface ClaimLine extends Mark {
+  claim: string;
+  until: string;
+}
+
+/** A decision about a call that waits. */
+export interface DecideLine extends Mark {
+  decide: 'approve' | 'reject';
+  call_id: string;
+  digest: string;
+  always: boolean;
+  message?: string | { sealed: string };
+  by: string;
+  expires?: string;
+}
+
+/** The end of a log that goes on in another one. */
+export interface MovedLine extends Mark {
+  moved: number;
+  oldest: number;
+  size: number;
+  check: string;
+}
+
+/** Any line; those of releases and of the end by clearing have nothing worth a type. */
+export type Line = Mark & Record<string, unknown>;
+
+/** A line and where it is in its file, in bytes; `end` is after its newline. */
+export interface Entry {
+  line: Line;
+  start: number;
+  end: number;
+}
+
+/** What the lines of a run say. */
+export interface RunLog {
+  /** The id of the last accepted line. */
+  last?: string;
+  /** The line of the current revision. */
+  current?: RevisionLine;
+  /** Decisions about calls that wait, by call id; maybe no longer good. */
+  decided: ReadonlyMap<string, DecideLine>;
+  /** The claim that was taken last and not given back; maybe no longer held. */
+  claim?: ClaimLine;
+  /** The line that ended the log. */
+  ended?: Line;
+}
+
+/** The state before the first line. */
+export const EMPTY: RunLog = { decided: new Map() };
+
+/** The line of these bytes, with its newline; `size` of the line after it is its length. */
+export function dataLine(data: Uint8Array): string {
+  return `{"data":"${Buffer.from(data).toString('base64')}"}\n`;
+}
+
+/** What is appended: a line and the data before it, after whatever another writer left unfinished. */
+export function encode(line: object, data = ''): Buffer {
+  return Buffer.from(`\n${data}${JSON.stringify(line)}\n`);
+}
+
+/** What a new line starts with, upon a state. */
+export function mark(state: RunLog, now: Date): Mark {
+  const id = randomBytes(8).toString('hex');
+  return { id, at: now.toISOString(), ...(state.last !== undefined && { after: state.last }) };
+}
+
+const DATA = Buffer.from('{"data":');
+
+/** The line in these bytes; undefined for data, and for what is no line. */
+export function parse(bytes: Buffer): Line | undefined {
+  if (bytes.length < 2 || bytes.subarray(0, DATA.length).equals(DATA)) {
+    return undefined;
+  }
+  try {
+    const value: unknown = JSON.parse(bytes.toString());
+    const { id } = value as Line;
+    return typeof id === 'string' ? (value as Line) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The lines of a part of a file that begins at `offset`; data, damage and an open end left out. */
+export function entries(bytes: Buffer, offset = 0): Entry[] {
+  const found: Entry[] = [];
+  let start = 0;
+  for (;;) {
+    const newline = bytes.indexOf(0x0a, start);
+    if (newline === -1) {
+      return found;
+    }
+    const line = parse(bytes.subarray(start, newline));
+    if (line !== undefined) {
+      found.push({ line, start: offset + start, end: offset + newline + 1 });
+    }
+    start = newline + 1;
+  }
+}
+
+/** The state after an accepted line. */
+export function apply(state: RunLog, line: Line): RunLog {
+  const next: RunLog = { ...state, last: line.id };
+  if (typeof line.revision === 'number') {
+    const current = line as unknown as RevisionLine;
+    return {
+      last: line.id,
+      current,
+      decided: new Map(current.decided.map((decision) => [decision.call_id, decision])),
+      claim: current.claim,
+    };
+  }
+  if (typeof line.claim === 'string') {
+    next.claim = line as unknown as ClaimLine;
+  } else if (line.release !== undefined) {
+    next.claim = undefined;
+  } else if (typeof line.decide === 'string') {
+    const decision = line as unknown as DecideLine;
+    next.decided = new Map([...state.decided, [decision.call_id, decision]]);
+  } else if (line.moved !== undefined || line.cleared === true) {
+    next.ended = line;
+  }
+  return next;
+}
+
+/** Which lines count, and what they say in the end. */
+export interface Folded {
+  state: RunLog;
+  accepted: Entry[];
+}
+
+/**
+ * Reads lines on from a state.
+ *
+ * @param known - The ids of all lines of the file before these; it grows. A line upon one that
+ * is not among them was written upon a line that is damaged since, and counts.
+ */
+export function fold(state: RunLog, lines: Iterable<Entry>, known?: Set<string>): Folded {
+  const accepted: Entry[] = [];
+  let next = state;
+  for (const entry of lines) {
+    const { id, after } = entry.line;
+    const outlived = known !== undefined && after !== undefined && !known.has(after);
+    known?.add(id);
+    if (next.ended === undefined && (after === next.last || outlived)) {
+      if (outlived) {
+        known.add(after);
+      }
+      next = apply(next, entry.line);
+      accepted.push(entry);
+    }
+  }
+  return { state: next, accepted };
+}
+
+/** Reads a log from its end, only as far as is needed to know its state. */
+export class Tail {
+  readonly #lines: Entry[] = [];
+  readonly #ids = new Set<string>();
+  /** Lines that others were written upon and that have not been met yet. */
+  readonly #wanted = new Set<string>();
+  #base = false;
+
+  /** Takes the line before those it has; whether that is enough. */
+  push(entry: Entry): boolean {
+    const { id, after } = entry.line;
+    this.#lines.push(entry);
+    this.#ids.add(id);
+    const named = this.#wanted.delete(id);
+    // A line that others were written upon is an accepted one.
+    if (named && this.#wanted.size === 0 && typeof entry.line.revision === 'number') {
+      this.#base = true;
+      return true;
+    }
+    if (after !== undefined) {
+      this.#wanted.add(after);
+    }
+    return false;
+  }
+
+  /** The state, and the accepted lines among those it took, oldest first. */
+  finish(): Folded {
+    const lines = this.#lines.toReversed();
+    const [first, ...others] = lines;
+    if (!this.#base || first === undefined) {
+      return fold(EMPTY, lines, new Set());
+    }
+    const { state, accepted } = fold(apply(EMPTY, first.line), others);
+    return { state, accepted: [first, ...accepted] };
+  }
+}

@@ -1,0 +1,109 @@
+/** The log of a run as a file. */
+import { AppendFile } from './appendFile.js';
+import { EMPTY, type Entry, type Folded, fold, type Line, type RunLog, Tail } from './log.js';
+
+/** What is appended to a log: its line, and the data line that goes before it. */
+export interface Addition {
+  line: object & { id: string };
+  data?: string;
+}
+
+/** The log of a run that is open for one piece of work. */
+export class LogFile extends AppendFile {
+  /** What the log says, as far as it has been read. */
+  state: RunLog = EMPTY;
+
+  /** Opens the log and reads its end; undefined where there is none. */
+  static override async open(path: string): Promise<LogFile | undefined> {
+    const handle = await AppendFile.handle(path);
+    if (handle === undefined) {
+      return undefined;
+    }
+    const log = new LogFile(path, handle);
+    try {
+      await log.#readTail();
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    return log;
+  }
+
+  async #readTail(): Promise<void> {
+    this.offset = await this.lastEnd(await this.size());
+    const tail = new Tail();
+    for await (const entry of this.backward()) {
+      if (tail.push(entry)) {
+        break;
+      }
+    }
+    this.state = tail.finish().state;
+  }
+
+  /** The accepted lines of the whole log, oldest first. */
+  async all(): Promise<Folded> {
+    const lines: Entry[] = [];
+    for await (const entry of this.backward()) {
+      lines.push(entry);
+    }
+    return fold(EMPTY, lines.reverse(), new Set());
+  }
+
+  /** The accepted lines from the end back to the first one that is `enough`, oldest first. */
+  async back(enough: (line: Line) => boolean): Promise<Entry[]> {
+    const accepted: Entry[] = [];
+    let wanted = this.state.last;
+    for await (const entry of this.backward()) {
+      if (entry.line.id === wanted) {
+        accepted.push(entry);
+        wanted = entry.line.after;
+        if (wanted === undefined || enough(entry.line)) {
+          return accepted.reverse();
+        }
+      }
+    }
+    // A line that is damaged breaks the chain; the whole log tells what is left of it.
+    return (await this.all()).accepted;
+  }
+
+  /** The data line before a line, with its newline, as it is. */
+  async text({ line, start }: Entry): Promise<string> {
+    const size = Number(line.size);
+    return size > 0 && size <= start
+      ? (await this.bytes(start - size, start)).toString('latin1')
+      : '';
+  }
+
+  /** The bytes in the data line before a line; undefined if they are damaged. */
+  async data(entry: Entry): Promise<Buffer | undefined> {
+    const text = await this.text(entry);
+    const found = /^\{"data":\s*"([A-Za-z0-9+/]*={0,2})"\}\n$/.exec(text);
+    return found?.[1] === undefined ? undefined : Buffer.from(found[1], 'base64');
+  }
+
+  /**
+   * Appends a line; whether it was accepted, by everybody who reads the log.
+   *
+   * Rejects with the error of the file system; nothing may be told as done then.
+   */
+  async append({ line, data }: Addition): Promise<boolean> {
+    await this.write(line, data);
+    const accepted = await this.refresh();
+    if (!accepted.some((entry) => entry.line.id === line.id)) {
+      return false;
+    }
+    if (await this.current()) {
+      return true;
+    }
+    // It was moved or cleared after that, so the line counted; or else the file is lost.
+    await this.refresh();
+    return this.state.ended !== undefined;
+  }
+
+  /** Reads what has been appended since; the accepted lines. */
+  async refresh(): Promise<Entry[]> {
+    const { state, accepted } = fold(this.state, await this.appended());
+    this.state = state;
+    return accepted;
+  }
+}
