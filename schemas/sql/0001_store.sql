@@ -1,5 +1,19 @@
--- Runs, their revisions and approvals, and sessions. docs/database.md says what every column is.
--- Applied inside one transaction, after an advisory lock, by whichever port comes first.
+-- Runs with their revisions and approvals, and sessions. docs/database.md says what everything is.
+-- Runs inside one transaction, under the lock of the migrations. Every function is one statement
+-- for its caller. What is no document or data comes as JSON, which drivers of all languages give
+-- alike.
+--
+-- A save writes two rows, that of the run and that of the revision: what is told about its calls
+-- and tokens is in the latter, and the views take it apart. There are no foreign keys: a save would
+-- pay for them, and clear_run removes what belongs to a run.
+
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::integer < 140000 THEN
+        RAISE 'Timestep needs PostgreSQL 14 or newer, this is %', current_setting('server_version');
+    END IF;
+END
+$$;
 
 CREATE SCHEMA IF NOT EXISTS timestep;
 
@@ -25,18 +39,22 @@ CREATE TABLE timestep.runs (
 ) WITH (fillfactor = 70);
 
 CREATE TABLE timestep.run_revisions (
-    run bigint NOT NULL REFERENCES timestep.runs ON DELETE CASCADE,
+    run bigint NOT NULL,
     revision integer NOT NULL,
     base integer,
-    checksum bytea NOT NULL,
+    checksum bytea,
     document text,
     data bytea,
     status text NOT NULL,
     current_turn integer NOT NULL,
     language text NOT NULL,
     saved_at timestamptz NOT NULL DEFAULT now(),
+    pending jsonb,
+    decided jsonb,
+    calls jsonb,
+    usage jsonb,
     PRIMARY KEY (run, revision),
-    CHECK (num_nonnulls(document, data) = 1)
+    CHECK (num_nonnulls(document, data) = num_nonnulls(checksum))
 );
 ALTER TABLE timestep.run_revisions ALTER COLUMN data SET STORAGE EXTERNAL;
 DO $$
@@ -47,59 +65,29 @@ EXCEPTION WHEN feature_not_supported OR invalid_parameter_value THEN
 END
 $$;
 
-CREATE TABLE timestep.interruptions (
-    run bigint NOT NULL REFERENCES timestep.runs ON DELETE CASCADE,
+CREATE TABLE timestep.decisions (
+    run bigint NOT NULL,
     call_id text NOT NULL,
-    agent text NOT NULL,
-    tool text NOT NULL,
-    kind text NOT NULL,
-    arguments bytea,
-    arguments_digest bytea NOT NULL,
     revision integer NOT NULL,
-    requested_at timestamptz NOT NULL DEFAULT now(),
-    decision text CHECK (decision IN ('approve', 'reject')),
-    always boolean NOT NULL DEFAULT false,
+    decision text NOT NULL CHECK (decision IN ('approve', 'reject')),
+    always boolean NOT NULL,
     message bytea,
-    decided_by text,
-    decided_at timestamptz,
+    decided_by text NOT NULL,
+    decided_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz,
-    resolved_revision integer,
-    PRIMARY KEY (run, call_id)
-);
-
-CREATE TABLE timestep.tool_calls (
-    run bigint NOT NULL REFERENCES timestep.runs ON DELETE CASCADE,
-    call_id text NOT NULL,
-    agent text NOT NULL,
-    tool text NOT NULL,
-    executed boolean NOT NULL,
-    revision integer NOT NULL,
-    PRIMARY KEY (run, call_id)
-);
-
-CREATE TABLE timestep.usage (
-    run bigint NOT NULL REFERENCES timestep.runs ON DELETE CASCADE,
-    request integer NOT NULL,
-    model text,
-    input_tokens bigint NOT NULL,
-    output_tokens bigint NOT NULL,
-    total_tokens bigint NOT NULL,
-    cached_tokens bigint NOT NULL,
-    reasoning_tokens bigint NOT NULL,
-    revision integer NOT NULL,
-    PRIMARY KEY (run, request)
+    PRIMARY KEY (run, call_id, revision)
 );
 
 CREATE TABLE timestep.sessions (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     session_id text NOT NULL UNIQUE,
-    next_position bigint NOT NULL DEFAULT 1,
+    next_position bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
-);
+) WITH (fillfactor = 70);
 
 CREATE TABLE timestep.session_items (
-    session bigint NOT NULL REFERENCES timestep.sessions ON DELETE CASCADE,
+    session bigint NOT NULL,
     position bigint NOT NULL,
     item text,
     data bytea,
@@ -108,188 +96,359 @@ CREATE TABLE timestep.session_items (
     CHECK (num_nonnulls(item, data) = 1)
 );
 
--- One save: the run's row moves from one revision to the next, or nothing happens at all.
--- p_facts is what docs/database.md calls the facts of a save. The outcome is 'saved', 'stale'
--- (with the revision that is stored) or 'claimed' (with who has the run and until when).
+-- Every call that waits or waited, once: in the last revision in which it waits.
+CREATE VIEW timestep.interruptions AS
+SELECT r.run_id, c.call_id, c.agent, c.tool, c.kind, decode(c.arguments, 'base64') AS arguments,
+       c.digest AS arguments_digest, c.since AS revision, first.saved_at AS requested_at,
+       coalesce(next.decided->>c.call_id, d.decision) AS decision,
+       coalesce(d.always, false) AS always, d.message, d.decided_by,
+       coalesce(d.decided_at, CASE WHEN next.decided ? c.call_id THEN next.saved_at END)
+           AS decided_at,
+       d.expires_at, last.revision AS last_revision, next.revision AS resolved_revision, c.place
+FROM timestep.runs r
+JOIN timestep.run_revisions last ON last.run = r.id
+CROSS JOIN LATERAL ROWS FROM (
+    jsonb_to_recordset(last.pending) AS (
+        call_id text, agent text, tool text, kind text, arguments text, digest text, since integer)
+) WITH ORDINALITY AS c (call_id, agent, tool, kind, arguments, digest, since, place)
+LEFT JOIN timestep.run_revisions first ON first.run = r.id AND first.revision = c.since
+LEFT JOIN timestep.run_revisions next ON next.run = r.id AND next.revision = last.revision + 1
+LEFT JOIN timestep.decisions d ON d.run = r.id AND d.call_id = c.call_id AND d.revision = c.since
+    AND d.decision = coalesce(next.decided->>c.call_id, d.decision)
+WHERE NOT coalesce(next.pending, '[]')
+    @> jsonb_build_array(jsonb_build_object('call_id', c.call_id, 'since', c.since));
+
+-- Bytes as hexadecimal, whatever the server's bytea_output is.
+CREATE FUNCTION timestep.approval(i timestep.interruptions) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT to_jsonb(i) || jsonb_build_object(
+        'arguments', encode(i.arguments, 'hex'), 'message', encode(i.message, 'hex'))
+$$;
+
+CREATE VIEW timestep.tool_calls AS
+SELECT r.run_id, v.revision, c.call_id, c.agent, c.tool, c.executed
+FROM timestep.runs r
+JOIN timestep.run_revisions v ON v.run = r.id
+CROSS JOIN LATERAL jsonb_to_recordset(v.calls)
+    AS c (call_id text, agent text, tool text, executed boolean);
+
+CREATE VIEW timestep.usage AS
+SELECT r.run_id, v.revision, u.request, u.model, u.input AS input_tokens, u.output AS output_tokens,
+       u.total AS total_tokens, u.cached AS cached_tokens, u.reasoning AS reasoning_tokens
+FROM timestep.runs r
+JOIN timestep.run_revisions v ON v.run = r.id
+CROSS JOIN LATERAL jsonb_to_recordset(v.usage)
+    AS u (request integer, model text, input bigint, output bigint, total bigint, cached bigint,
+          reasoning bigint);
+
+-- The run's row moves from one revision to the next, or nothing happens at all. p_facts is what
+-- docs/database.md calls the facts of a save.
 CREATE FUNCTION timestep.save_revision(
-    p_run_id text, p_expected integer, p_owner text, p_base integer, p_checksum bytea,
+    p_run_id text, p_revision integer, p_owner text, p_base integer, p_checksum bytea,
     p_document text, p_data bytea, p_facts jsonb
-) RETURNS TABLE (outcome text, revision integer, claim_owner text, claim_until timestamptz)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_run bigint;
-    v_next integer := p_expected + 1;
+    v_status text := p_facts->>'status';
+    v_turn integer := p_facts->>'turn';
+    v_pending jsonb := p_facts->'pending';
 BEGIN
-    IF p_expected = 0 THEN
+    IF p_revision = 1 THEN
         INSERT INTO timestep.runs (run_id, agent, status, current_turn, revision, trace_id)
-        VALUES (p_run_id, p_facts->>'agent', p_facts->>'status', (p_facts->>'turn')::integer,
-                1, p_facts->>'trace_id')
+        VALUES (p_run_id, p_facts->>'agent', v_status, v_turn, 1, p_facts->>'trace_id')
         ON CONFLICT (run_id) DO NOTHING
         RETURNING id INTO v_run;
     ELSE
-        UPDATE timestep.runs r
-        SET agent = p_facts->>'agent', status = p_facts->>'status', revision = v_next,
-            current_turn = (p_facts->>'turn')::integer, trace_id = p_facts->>'trace_id',
-            updated_at = now()
-        WHERE r.run_id = p_run_id AND r.revision = p_expected
-          AND (r.claim_owner IS NULL OR r.claim_until <= now() OR r.claim_owner = p_owner)
+        UPDATE timestep.runs
+        SET agent = p_facts->>'agent', status = v_status, current_turn = v_turn,
+            revision = p_revision, trace_id = p_facts->>'trace_id', updated_at = now()
+        WHERE run_id = p_run_id AND revision = p_revision - 1
+          AND (claim_owner = p_owner OR claim_owner IS NULL OR claim_until <= now())
         RETURNING id INTO v_run;
     END IF;
     IF v_run IS NULL THEN
-        RETURN QUERY
-        SELECT CASE WHEN r.revision = p_expected THEN 'claimed' ELSE 'stale' END,
-               r.revision, r.claim_owner, r.claim_until
-        FROM (SELECT 1) AS one
-        LEFT JOIN timestep.runs r ON r.run_id = p_run_id;
+        RETURN coalesce((
+            SELECT jsonb_build_object(
+                'outcome', CASE WHEN revision = p_revision - 1 THEN 'held' ELSE 'stale' END,
+                'revision', revision, 'owner', claim_owner, 'until', claim_until)
+            FROM timestep.runs WHERE run_id = p_run_id), '{"outcome": "missing"}');
+    END IF;
+    IF v_pending IS NOT NULL THEN
+        -- A call that waited in the revision before, with the same arguments, was asked then.
+        SELECT jsonb_agg(jsonb_set(call, '{since}', coalesce(
+            jsonb_path_query_first(before.pending,
+                '$[*] ? (@.call_id == $call_id && @.digest == $digest).since', call),
+            to_jsonb(p_revision))) ORDER BY place)
+        INTO v_pending
+        FROM jsonb_array_elements(v_pending) WITH ORDINALITY AS c (call, place)
+        LEFT JOIN timestep.run_revisions before
+            ON before.run = v_run AND before.revision = p_revision - 1;
+    END IF;
+    INSERT INTO timestep.run_revisions (run, revision, base, checksum, document, data, status,
+        current_turn, language, pending, decided, calls, usage)
+    VALUES (v_run, p_revision, p_base, p_checksum, p_document, p_data, v_status, v_turn,
+            p_facts->>'language', v_pending, p_facts->'decided', p_facts->'calls',
+            p_facts->'usage');
+    RETURN '{"outcome": "saved"}';
+END
+$$;
+
+-- The checksum of a revision in hexadecimal: whoever lost the answer to a save looks it up.
+CREATE FUNCTION timestep.checksum(p_run_id text, p_revision integer) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT encode(v.checksum, 'hex')
+    FROM timestep.runs r JOIN timestep.run_revisions v ON v.run = r.id
+    WHERE r.run_id = p_run_id AND v.revision = p_revision
+$$;
+
+-- The first row has only newest, oldest (the oldest revision that was not pruned) and the decisions
+-- about calls that wait; then a row for each piece, the whole one first. No row: no such run.
+CREATE FUNCTION timestep.read_run(p_run_id text, p_revision integer)
+RETURNS TABLE (newest integer, oldest integer, decisions text, revision integer, base integer,
+               checksum bytea, document text, data bytea)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_run bigint;
+    v_last integer;
+BEGIN
+    SELECT r.id, r.revision, (
+               SELECT min(v.revision) FROM timestep.run_revisions v
+               WHERE v.run = r.id AND v.checksum IS NOT NULL), (
+               SELECT jsonb_agg(timestep.approval(i) ORDER BY i.revision, i.place)
+               FROM timestep.interruptions i
+               WHERE i.run_id = r.run_id AND i.last_revision = r.revision
+                 AND i.decision IS NOT NULL AND (i.expires_at IS NULL OR i.expires_at > now()))
+    INTO v_run, newest, oldest, decisions
+    FROM timestep.runs r WHERE r.run_id = p_run_id;
+    IF v_run IS NULL THEN
         RETURN;
     END IF;
+    RETURN NEXT;
+    v_last := coalesce(p_revision, newest);
+    RETURN QUERY
+    SELECT NULL::integer, NULL::integer, NULL::text, v.revision, v.base, v.checksum, v.document,
+           v.data
+    FROM timestep.run_revisions v
+    WHERE v.run = v_run AND v.checksum IS NOT NULL AND v.revision <= v_last
+      AND v.revision >= coalesce((
+          SELECT max(w.revision) FROM timestep.run_revisions w
+          WHERE w.run = v_run AND w.revision <= v_last AND w.base IS NULL
+            AND w.checksum IS NOT NULL), 0)
+    ORDER BY v.revision;
+END
+$$;
 
-    INSERT INTO timestep.run_revisions
-        (run, revision, base, checksum, document, data, status, current_turn, language)
-    VALUES (v_run, v_next, p_base, p_checksum, p_document, p_data, p_facts->>'status',
-            (p_facts->>'turn')::integer, p_facts->>'language');
+CREATE FUNCTION timestep.clear_run(p_run_id text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_run bigint;
+BEGIN
+    DELETE FROM timestep.runs WHERE run_id = p_run_id RETURNING id INTO v_run;
+    DELETE FROM timestep.run_revisions WHERE run = v_run;
+    DELETE FROM timestep.decisions WHERE run = v_run;
+END
+$$;
 
-    -- Calls that no longer wait. Where the run itself decided, the document says how.
-    IF p_expected > 0 THEN
-        UPDATE timestep.interruptions i
-        SET resolved_revision = v_next,
-            decision = coalesce(i.decision, p_facts->'decided'->>i.call_id),
-            decided_at = CASE
-                WHEN i.decision IS NULL AND p_facts->'decided' ? i.call_id THEN now()
-                ELSE i.decided_at END
-        WHERE i.run = v_run AND i.resolved_revision IS NULL
-          AND NOT (coalesce(p_facts->'waiting', '[]') ? i.call_id);
+-- Every run, the one that changed last first.
+CREATE FUNCTION timestep.list_runs() RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
+    SELECT to_jsonb(r) || jsonb_build_object('held', coalesce(r.claim_until > now(), false), 'pending', (
+        SELECT count(*) FROM timestep.interruptions i
+        WHERE i.run_id = r.run_id AND i.last_revision = r.revision
+          AND (i.decision IS NULL OR i.expires_at <= now())))
+    FROM timestep.runs r
+    ORDER BY r.updated_at DESC, r.id DESC
+$$;
+
+-- The revisions that were not pruned, oldest first. size is what a piece takes, in bytes.
+CREATE FUNCTION timestep.list_revisions(p_run_id text) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object(
+        'revision', v.revision, 'status', v.status, 'current_turn', v.current_turn,
+        'saved_at', v.saved_at, 'language', v.language, 'whole', v.base IS NULL,
+        'size', coalesce(pg_column_size(v.document), pg_column_size(v.data)))
+    FROM timestep.runs r
+    JOIN timestep.run_revisions v ON v.run = r.id
+    WHERE r.run_id = p_run_id AND v.checksum IS NOT NULL
+    ORDER BY v.revision
+$$;
+
+-- Takes the pieces before a revision away, whose own is then a whole one. How many there were.
+CREATE FUNCTION timestep.prune_run(
+    p_run_id text, p_revision integer, p_checksum bytea, p_document text, p_data bytea
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_run bigint;
+    v_removed integer;
+BEGIN
+    SELECT id INTO v_run FROM timestep.runs WHERE run_id = p_run_id FOR UPDATE;
+    IF v_run IS NULL THEN
+        RETURN '{"outcome": "missing"}';
     END IF;
-    IF jsonb_array_length(coalesce(p_facts->'pending', '[]')) > 0 THEN
-        INSERT INTO timestep.interruptions AS i
-            (run, call_id, agent, tool, kind, arguments, arguments_digest, revision)
-        SELECT v_run, p->>'call_id', p->>'agent', p->>'tool', p->>'kind',
-               decode(p->>'arguments', 'base64'), decode(p->>'digest', 'hex'), v_next
-        FROM jsonb_array_elements(p_facts->'pending') AS p
-        ON CONFLICT (run, call_id) DO UPDATE
-        SET agent = excluded.agent, tool = excluded.tool, kind = excluded.kind,
-            arguments = excluded.arguments, arguments_digest = excluded.arguments_digest,
-            revision = excluded.revision, requested_at = excluded.requested_at,
-            decision = NULL, always = false, message = NULL, decided_by = NULL,
-            decided_at = NULL, expires_at = NULL, resolved_revision = NULL
-        WHERE i.arguments_digest <> excluded.arguments_digest OR i.resolved_revision IS NOT NULL;
+    UPDATE timestep.run_revisions
+    SET base = NULL, checksum = p_checksum, document = p_document, data = p_data
+    WHERE run = v_run AND revision = p_revision AND checksum IS NOT NULL;
+    IF NOT FOUND THEN
+        RETURN '{"outcome": "pruned"}';
     END IF;
-    IF jsonb_array_length(coalesce(p_facts->'calls', '[]')) > 0 THEN
-        INSERT INTO timestep.tool_calls (run, call_id, agent, tool, executed, revision)
-        SELECT v_run, c->>'call_id', c->>'agent', c->>'tool', (c->>'executed')::boolean, v_next
-        FROM jsonb_array_elements(p_facts->'calls') AS c
-        ON CONFLICT (run, call_id) DO NOTHING;
-    END IF;
-    IF jsonb_array_length(coalesce(p_facts->'usage', '[]')) > 0 THEN
-        INSERT INTO timestep.usage (run, request, model, input_tokens, output_tokens,
-            total_tokens, cached_tokens, reasoning_tokens, revision)
-        SELECT v_run, (u->>'request')::integer, u->>'model', (u->>'input')::bigint,
-               (u->>'output')::bigint, (u->>'total')::bigint, (u->>'cached')::bigint,
-               (u->>'reasoning')::bigint, v_next
-        FROM jsonb_array_elements(p_facts->'usage') AS u
-        ON CONFLICT (run, request) DO NOTHING;
-    END IF;
-    RETURN QUERY SELECT 'saved', v_next, NULL::text, NULL::timestamptz;
+    UPDATE timestep.run_revisions
+    SET base = NULL, checksum = NULL, document = NULL, data = NULL
+    WHERE run = v_run AND revision < p_revision AND checksum IS NOT NULL;
+    GET DIAGNOSTICS v_removed = ROW_COUNT;
+    RETURN jsonb_build_object('outcome', 'done', 'removed', v_removed);
 END
 $$;
 
 -- One conditional statement takes or renews the claim; the rest says why it did not.
 -- p_seen is the revision the claimer has read, or null if it has read none.
--- The outcome is 'claimed', 'held' (by somebody else), 'stale' or 'missing'.
 CREATE FUNCTION timestep.claim_run(
     p_run_id text, p_owner text, p_seconds double precision, p_seen integer
-) RETURNS TABLE (outcome text, revision integer, claim_owner text, claim_until timestamptz)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_until timestamptz;
 BEGIN
-    RETURN QUERY
-    UPDATE timestep.runs r
+    UPDATE timestep.runs
     SET claim_owner = p_owner, claim_until = now() + make_interval(secs => p_seconds)
-    WHERE r.run_id = p_run_id
-      AND (r.claim_owner IS NULL OR r.claim_until <= now() OR r.claim_owner = p_owner)
-      AND (p_seen IS NULL OR r.revision = p_seen)
-    RETURNING 'claimed', r.revision, r.claim_owner, r.claim_until;
-    IF FOUND THEN
-        RETURN;
+    WHERE run_id = p_run_id AND (p_seen IS NULL OR revision = p_seen)
+      AND (claim_owner = p_owner OR claim_owner IS NULL OR claim_until <= now())
+    RETURNING claim_until INTO v_until;
+    IF v_until IS NOT NULL THEN
+        RETURN jsonb_build_object('outcome', 'claimed', 'until', v_until);
     END IF;
-    RETURN QUERY
-    SELECT CASE WHEN r.id IS NULL THEN 'missing'
-                WHEN r.claim_until > now() AND r.claim_owner <> p_owner THEN 'held'
-                ELSE 'stale' END,
-           r.revision, r.claim_owner, r.claim_until
-    FROM (SELECT 1) AS one
-    LEFT JOIN timestep.runs r ON r.run_id = p_run_id;
+    RETURN coalesce((
+        SELECT jsonb_build_object(
+            'outcome', CASE WHEN claim_owner <> p_owner AND claim_until > now()
+                            THEN 'held' ELSE 'stale' END,
+            'revision', revision, 'owner', claim_owner, 'until', claim_until)
+        FROM timestep.runs WHERE run_id = p_run_id), '{"outcome": "missing"}');
 END
 $$;
 
--- The outcome is 'decided', 'missing', 'mismatch' or 'already' (with who decided and when).
+-- False where there is no such run. Somebody else's claim stays.
+CREATE FUNCTION timestep.release_run(p_run_id text, p_owner text) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE timestep.runs SET claim_owner = NULL, claim_until = NULL
+    WHERE run_id = p_run_id AND claim_owner = p_owner;
+    RETURN to_jsonb(FOUND OR EXISTS (SELECT FROM timestep.runs WHERE run_id = p_run_id));
+END
+$$;
+
+-- Calls that wait, or all there were, of a run or of all, oldest first. One null: no such run.
+CREATE FUNCTION timestep.list_approvals(p_run_id text, p_resolved boolean)
+RETURNS SETOF jsonb LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF p_run_id IS NOT NULL
+        AND NOT EXISTS (SELECT FROM timestep.runs WHERE run_id = p_run_id) THEN
+        RETURN NEXT NULL;
+    END IF;
+    IF p_resolved THEN
+        RETURN QUERY
+        SELECT timestep.approval(i) FROM timestep.interruptions i
+        WHERE p_run_id IS NULL OR i.run_id = p_run_id
+        ORDER BY i.requested_at, i.run_id, i.revision, i.place;
+    ELSE
+        RETURN QUERY
+        SELECT timestep.approval(i) FROM timestep.interruptions i
+        JOIN timestep.runs r ON r.run_id = i.run_id AND r.revision = i.last_revision
+        WHERE p_run_id IS NULL OR r.run_id = p_run_id
+        ORDER BY i.requested_at, i.run_id, i.revision, i.place;
+    END IF;
+END
+$$;
+
 -- p_digest is the digest of the arguments the decision is for; null takes those that are stored.
 CREATE FUNCTION timestep.decide(
-    p_run_id text, p_call_id text, p_digest bytea, p_decision text, p_always boolean,
+    p_run_id text, p_call_id text, p_digest text, p_decision text, p_always boolean,
     p_message bytea, p_by text, p_expires timestamptz
-) RETURNS TABLE (outcome text, decision text, decided_by text, decided_at timestamptz,
-                 arguments_digest bytea)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_run bigint;
+    v_call jsonb;
 BEGIN
-    RETURN QUERY
-    UPDATE timestep.interruptions i
-    SET decision = p_decision, always = p_always, message = p_message, decided_by = p_by,
-        decided_at = now(), expires_at = p_expires
-    FROM timestep.runs r
-    WHERE r.run_id = p_run_id AND i.run = r.id AND i.call_id = p_call_id
-      AND i.resolved_revision IS NULL
-      AND (i.decision IS NULL OR i.expires_at <= now())
-      AND (p_digest IS NULL OR i.arguments_digest = p_digest)
-    RETURNING 'decided', i.decision, i.decided_by, i.decided_at, i.arguments_digest;
-    IF FOUND THEN
-        RETURN;
+    -- Nobody saves while this looks at what waits.
+    SELECT id INTO v_run FROM timestep.runs WHERE run_id = p_run_id FOR UPDATE;
+    IF v_run IS NULL THEN
+        RETURN '{"outcome": "missing"}';
     END IF;
-    RETURN QUERY
-    SELECT CASE WHEN i.call_id IS NULL THEN 'missing'
-                WHEN p_digest IS NOT NULL AND i.arguments_digest <> p_digest THEN 'mismatch'
-                ELSE 'already' END,
-           i.decision, i.decided_by, i.decided_at, i.arguments_digest
-    FROM (SELECT 1) AS one
-    LEFT JOIN timestep.runs r ON r.run_id = p_run_id
-    LEFT JOIN timestep.interruptions i ON i.run = r.id AND i.call_id = p_call_id;
+    SELECT call INTO v_call
+    FROM timestep.runs r
+    JOIN timestep.run_revisions v ON v.run = r.id AND v.revision = r.revision
+    CROSS JOIN jsonb_array_elements(v.pending) AS call
+    WHERE r.id = v_run AND call->>'call_id' = p_call_id;
+    IF v_call IS NULL THEN
+        RETURN '{"outcome": "no call"}';
+    ELSIF v_call->>'digest' <> p_digest THEN
+        RETURN jsonb_build_object('outcome', 'mismatch', 'digest', v_call->'digest');
+    END IF;
+    INSERT INTO timestep.decisions AS d (run, call_id, revision, decision, always, message,
+        decided_by, expires_at)
+    VALUES (v_run, p_call_id, (v_call->>'since')::integer, p_decision, p_always, p_message, p_by,
+            p_expires)
+    ON CONFLICT (run, call_id, revision) DO UPDATE
+    SET decision = excluded.decision, always = excluded.always, message = excluded.message,
+        decided_by = excluded.decided_by, decided_at = excluded.decided_at,
+        expires_at = excluded.expires_at
+    WHERE d.expires_at <= now();
+    IF FOUND THEN
+        RETURN '{"outcome": "decided"}';
+    END IF;
+    RETURN (
+        SELECT jsonb_build_object('outcome', 'already', 'decision', decision, 'by', decided_by,
+                                  'at', decided_at)
+        FROM timestep.decisions
+        WHERE run = v_run AND call_id = p_call_id AND revision = (v_call->>'since')::integer);
 END
 $$;
 
 -- The row of the session is the lock that keeps concurrent appends whole and in order.
 -- Each element is {"item": text} in clear, or {"data": base64} where items are sealed.
-CREATE FUNCTION timestep.append_items(p_session_id text, p_items jsonb) RETURNS bigint
-LANGUAGE sql AS $$
-    WITH session AS (
-        INSERT INTO timestep.sessions AS s (session_id, next_position)
-        VALUES (p_session_id, 1 + jsonb_array_length(p_items))
-        ON CONFLICT (session_id) DO UPDATE
-        SET next_position = s.next_position + jsonb_array_length(p_items), updated_at = now()
-        RETURNING id, next_position
-    ), added AS (
-        INSERT INTO timestep.session_items (session, position, item, data)
-        SELECT s.id, s.next_position - jsonb_array_length(p_items) + e.ordinality - 1,
-               e.value->>'item', decode(e.value->>'data', 'base64')
-        FROM session s, jsonb_array_elements(p_items) WITH ORDINALITY AS e
-    )
-    SELECT next_position - 1 FROM session
+CREATE FUNCTION timestep.append_items(p_session_id text, p_items jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_session bigint;
+    v_next bigint;
+BEGIN
+    INSERT INTO timestep.sessions AS s (session_id, next_position)
+    VALUES (p_session_id, 1 + jsonb_array_length(p_items))
+    ON CONFLICT (session_id) DO UPDATE
+    SET next_position = s.next_position + jsonb_array_length(p_items), updated_at = now()
+    RETURNING id, next_position - jsonb_array_length(p_items) INTO v_session, v_next;
+    INSERT INTO timestep.session_items (session, position, item, data)
+    SELECT v_session, v_next + place - 1, value->>'item', decode(value->>'data', 'base64')
+    FROM jsonb_array_elements(p_items) WITH ORDINALITY AS e (value, place);
+END
+$$;
+
+-- The newest items, or all, newest first.
+CREATE FUNCTION timestep.read_items(p_session_id text, p_limit integer)
+RETURNS TABLE (item text, data bytea) LANGUAGE sql STABLE AS $$
+    SELECT i.item, i.data
+    FROM timestep.session_items i
+    WHERE i.session = (SELECT s.id FROM timestep.sessions s WHERE s.session_id = p_session_id)
+    ORDER BY i.position DESC
+    LIMIT p_limit
 $$;
 
 -- The newest item, taken out; two callers never get the same one.
-CREATE FUNCTION timestep.pop_item(p_session_id text)
-RETURNS TABLE ("position" bigint, item text, data bytea)
+CREATE FUNCTION timestep.pop_item(p_session_id text) RETURNS TABLE (item text, data bytea)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_session bigint;
 BEGIN
-    SELECT s.id INTO v_session FROM timestep.sessions s
-    WHERE s.session_id = p_session_id FOR UPDATE;
+    UPDATE timestep.sessions SET updated_at = now() WHERE session_id = p_session_id
+    RETURNING id INTO v_session;
     RETURN QUERY
     DELETE FROM timestep.session_items i
     WHERE i.session = v_session AND i.position =
         (SELECT max(m.position) FROM timestep.session_items m WHERE m.session = v_session)
-    RETURNING i.position, i.item, i.data;
+    RETURNING i.item, i.data;
+END
+$$;
+
+CREATE FUNCTION timestep.clear_items(p_session_id text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_session bigint;
+BEGIN
+    DELETE FROM timestep.sessions WHERE session_id = p_session_id RETURNING id INTO v_session;
+    DELETE FROM timestep.session_items WHERE session = v_session;
 END
 $$;

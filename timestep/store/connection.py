@@ -8,7 +8,14 @@ from typing import Any, Protocol
 
 
 class ConnectionLost(Exception):
-    """The connection ended under a statement. Whether the statement was done is not known."""
+    """The connection ended under a statement. Whether the statement was done is not known.
+
+    `sqlstate` is what the server said about it, where it said something.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class DatabaseRefused(Exception):
