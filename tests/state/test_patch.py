@@ -98,7 +98,9 @@ def test_only_add_remove_and_replace() -> None:
         {"op": "add", "path": "/list/x", "value": 1},
         {"op": "add", "path": "/text/deeper", "value": 1},
         {"op": "replace", "path": "/list/-1", "value": 1},
-        {"op": "move", "path": "/list/0", "from": "/text"},
+        {"op": "test", "path": "/list/0", "value": 0},
+        {"op": "move", "path": "/list/0", "from": "/missing"},
+        {"op": "move", "path": "/list/0", "from": "/list"},
         {"op": "copy", "path": "/list/0", "from": "/missing"},
         {"op": "copy", "path": "/list/0", "from": ""},
         {"op": "remove", "path": ""},
@@ -135,16 +137,22 @@ def test_entries_inserted_in_several_places_move_nothing_else() -> None:
     assert patches.apply(old, patch) == new
 
 
-def test_an_object_whose_keys_would_change_places_is_replaced_whole() -> None:
-    old = {"items": [{"a": 1, "b": {"c": 1}}], "last": 1}
-    reordered = {"last": 1, "items": [{"b": {"c": 1}, "a": 1}]}
-    assert patches.diff(old, reordered) == []
-    patch = patches.diff(old, reordered, ordered=True)
-    assert patch == [{"op": "replace", "path": "/items/0", "value": {"b": {"c": 1}, "a": 1}}]
-    assert list(patches.apply(old, patch)["items"][0]) == ["b", "a"]
-    added = {"items": [{"a": 1, "b": {"c": 1}, "d": 1}], "last": 1}
+def test_keys_keep_their_order_where_it_is_asked_for() -> None:
+    old = {"items": [{"a": 1, "b": {"c": 1}, "d": 1}], "last": 1}
+    new = {"last": 1, "items": [{"e": 1, "b": {"c": 2}, "d": 1, "a": 1}]}
+    patch = patches.diff(old, new, ordered=True)
+    assert patch == [
+        {"op": "add", "path": "/items/0/e", "value": 1},
+        {"op": "move", "from": "/items/0/b", "path": "/items/0/b"},
+        {"op": "replace", "path": "/items/0/b/c", "value": 2},
+        {"op": "move", "from": "/items/0/d", "path": "/items/0/d"},
+        {"op": "move", "from": "/items/0/a", "path": "/items/0/a"},
+    ]
+    assert list(patches.apply(old, patch)["items"][0]) == ["e", "b", "d", "a"]
+    assert list(patches.apply(old, patches.diff(old, new))["items"][0]) == ["a", "b", "d", "e"]
+    added = {"items": [{"a": 1, "b": {"c": 1}, "d": 1, "e": 1}], "last": 1}
     assert patches.diff(old, added, ordered=True) == [
-        {"op": "add", "path": "/items/0/d", "value": 1}
+        {"op": "add", "path": "/items/0/e", "value": 1}
     ]
 
 
@@ -157,6 +165,19 @@ def test_a_copy_is_a_value_of_its_own() -> None:
     ]
     assert patches.apply(old, patch) == {"a": {"b": [1, 2]}, "c": {"b": [1, 1]}}
     assert old == {"a": {"b": [1]}}
+
+
+def test_a_move_takes_a_value_from_where_it_is() -> None:
+    old = {"a": {"b": [1, {"c": 2}]}, "d": []}
+    patch = [
+        {"op": "add", "path": "/a/b/1/x", "value": 3},
+        {"op": "move", "from": "/a/b/1", "path": "/d/0"},
+        {"op": "add", "path": "/d/0/y", "value": 4},
+        {"op": "add", "path": "/a/b/1", "value": 5},
+        {"op": "move", "from": "/a/b/0", "path": "/a/b/1"},
+    ]
+    assert patches.apply(old, patch) == {"a": {"b": [5, 1]}, "d": [{"c": 2, "x": 3, "y": 4}]}
+    assert old == {"a": {"b": [1, {"c": 2}]}, "d": []}
 
 
 def test_a_value_that_is_ours_is_changed_in_place() -> None:

@@ -1,7 +1,7 @@
 """JSON Patch (RFC 6902): the difference between two JSON values, and applying one.
 
-``diff`` writes ``add``, ``remove`` and ``replace``; ``apply`` knows ``copy`` too. In the patches of
-``diff`` the path of each ``add`` and ``replace`` is the place where its value is in the end.
+``apply`` knows ``add``, ``remove``, ``replace``, ``copy`` and ``move``. In the patches of ``diff``
+the path of each ``add`` and ``replace`` is the place where its value is in the end.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from timestep.errors import DocumentError
 
 Operation = dict[str, Any]
+
+_ADDING: Final = ("add", "copy", "move")
 
 
 def diff(old: Any, new: Any, *, ordered: bool = False) -> list[Operation]:
     """The operations that turn ``old`` into ``new``; values are shared with ``new``.
 
     With ``ordered`` the keys of objects come back in the order they have in ``new``, those of
-    ``new`` itself excepted: an object in which they would not is replaced whole.
+    ``new`` itself excepted: a member whose turn comes later is moved onto itself, which takes it
+    out and adds it again, at the end.
     """
     operations: list[Operation] = []
     if type(old) is type(new) and isinstance(old, dict | list):
@@ -56,9 +59,9 @@ def apply(value: Any, patch: list[Operation], *, owned: bool = False) -> Any:
             if not slash:
                 copies = _Copies(_new_root(path, operation), owned=False)
                 continue
-            added = copies.value(operation)
+            added, taken = copies.value(operation)
             container = copies.at(parent)
-            moved = _operate(container, _key(container, step), operation["op"], added)
+            moved = _operate(container, _key(container, step), operation["op"], added) or taken
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DocumentError(
                 f"the patch does not fit: nothing to {operation['op']} at {path!r}",
@@ -117,15 +120,25 @@ class _Copies:
         self._by_path[path] = child
         return child
 
-    def value(self, operation: Operation) -> Any:
-        """What an operation puts in its place."""
-        if operation["op"] != "copy":
-            return operation.get("value")
-        parent, slash, step = operation["from"].rpartition("/")
-        if not slash:
-            raise ValueError(operation["from"])
+    def value(self, operation: Operation) -> tuple[Any, bool]:
+        """What an operation puts in its place, and whether it was taken from another one."""
+        op = operation["op"]
+        if op not in ("copy", "move"):
+            return operation.get("value"), False
+        source = operation["from"]
+        parent, slash, step = source.rpartition("/")
+        if not slash or (op == "move" and operation["path"].startswith(f"{source}/")):
+            raise ValueError(source)
         container = self.at(parent)
-        return deepcopy(container[_key(container, step)])
+        key = _key(container, step)
+        if op == "copy":
+            return deepcopy(container[key]), False
+        value = container[key]
+        del container[key]
+        if source != operation["path"]:
+            self.forget()
+            return value, True
+        return value, isinstance(container, list)
 
     def forget(self) -> None:
         """Forget where things are, after some of them were moved or taken out."""
@@ -142,7 +155,7 @@ class _Difference:
 
     def between(self, old: Any, new: Any, path: str) -> None:
         if isinstance(old, dict) and isinstance(new, dict):
-            if path and (_differs(old, new) or (self._ordered and not _keeps_order(old, new))):
+            if path and _differs(old, new):
                 self._add("replace", path, new)
             else:
                 self._objects(old, new, path)
@@ -158,13 +171,17 @@ class _Difference:
         for key in old:
             if key not in new:
                 self._operations.append({"op": "remove", "path": f"{path}/{_escape(key)}"})
-        for key, item in new.items():
+        staying = _staying(old, new) if path and self._ordered else len(new)
+        for index, (key, item) in enumerate(new.items()):
+            place = f"{path}/{_escape(key)}"
             if key not in old:
-                self._add("add", f"{path}/{_escape(key)}", item)
+                self._add("add", place, item)
                 continue
+            if index >= staying:
+                self._operations.append({"op": "move", "from": place, "path": place})
             before = old[key]
             if before is not item and not self._equal(before, item):
-                self.between(before, item, f"{path}/{_escape(key)}")
+                self.between(before, item, place)
 
     def _lists(self, old: list[Any], new: list[Any], path: str) -> None:
         pairs = list(self._pairs(old, new))
@@ -280,10 +297,15 @@ def _differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return old.get("type") != new.get("type") or (None not in marks and marks[0] != marks[1])
 
 
-def _keeps_order(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether the keys of ``new`` are those left of ``old`` and then the added ones."""
-    kept = [key for key in old if key in new]
-    return kept == list(new)[: len(kept)]
+def _staying(old: dict[str, Any], new: dict[str, Any]) -> int:
+    """How many of the first keys of ``new`` are in ``old``, in that order."""
+    left = iter(old)
+    count = 0
+    for key in new:
+        if key not in left:
+            break
+        count += 1
+    return count
 
 
 def _equal(old: Any, new: Any) -> bool:
@@ -319,12 +341,12 @@ def _key(container: Any, step: str) -> Any:
 
 def _operate(container: Any, key: Any, op: str, value: Any) -> bool:
     """Do one operation; whether a container was taken out or moved by it."""
-    if op in ("add", "copy") and isinstance(container, list):
+    if op in _ADDING and isinstance(container, list):
         if key > len(container):
             raise IndexError(key)
         container.insert(key, value)
         return bool(key < len(container) - 1)
-    if op in ("add", "copy"):
+    if op in _ADDING:
         before = container.get(key)
         container[key] = value
     elif op == "replace":

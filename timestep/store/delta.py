@@ -20,8 +20,8 @@ _Text = tuple[str, str]
 def delta(old: dict[str, Any], new: dict[str, Any]) -> list[Operation]:
     """The patch that turns one document into another; values are shared with ``new``.
 
-    The keys of every object but the document itself keep their order: SDKs compare items by their
-    JSON text. Long strings that are there already are copied, at the end of the patch.
+    The keys of every object but the document itself keep their order: an SDK compares items by
+    their JSON text. Long strings that are there already are copied, at the end of the patch.
     """
     operations = patch.diff(old, new, ordered=True)
     added = [
@@ -90,6 +90,6 @@ def _check(operations: Any) -> None:
             or not isinstance(operation.get("path"), str)
             or not isinstance(operation.get("op"), str)
             or (operation["op"] in ("add", "replace") and "value" not in operation)
-            or (operation["op"] == "copy" and not isinstance(operation.get("from"), str))
+            or (operation["op"] in ("copy", "move") and not isinstance(operation.get("from"), str))
         ):
             raise DocumentError("a delta holds what is no operation", code="malformed")
