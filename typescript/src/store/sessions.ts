@@ -140,12 +140,11 @@ class SessionFile extends AppendFile {
 }
 
 function toLine(item: Item): unknown {
-  return typeof item === 'string'
-    ? JSON.parse(item)
-    : { sealed: Buffer.from(item).toString('base64') };
+  return typeof item === 'string' ? item : { sealed: Buffer.from(item).toString('base64') };
 }
 
 function fromLine(item: unknown): Item {
-  const { sealed } = item as { sealed?: unknown };
-  return typeof sealed === 'string' ? Buffer.from(sealed, 'base64') : JSON.stringify(item);
+  return typeof item === 'string'
+    ? item
+    : Buffer.from((item as { sealed: string }).sealed, 'base64');
 }
