@@ -101,10 +101,10 @@ class _Statements:
         return await self._execute(sql, parameters, binary=True)
 
     async def script(self, sql: str) -> None:
-        await self._execute(sql, None, binary=None)
+        await self._execute(sql, None, binary=False)
 
     async def _execute(
-        self, sql: str, parameters: Sequence[Any] | None, *, binary: bool | None
+        self, sql: str, parameters: Sequence[Any] | None, *, binary: bool
     ) -> list[tuple[Any, ...]]:
         psycopg = _psycopg()
         try:

@@ -79,7 +79,8 @@ class SqlBackend:
         _refuse(run_id, outcome)
 
     async def _holds(self, run_id: str, piece: Piece) -> bool:
-        return await self._answer("checksum", run_id, piece.revision) == piece.checksum.hex()
+        stored: str | None = await self._answer("checksum", run_id, piece.revision)
+        return stored == piece.checksum.hex()
 
     async def read(self, run_id: str, revision: int | None = None) -> StoredRun:
         found = await self._fetch(_table("read_run", 2), (run_id, revision))
@@ -179,12 +180,11 @@ class SqlBackend:
 
     async def read_items(self, session_id: str, limit: int | None = None) -> list[str | bytes]:
         found = await self._fetch(_table("read_items", 2), (session_id, limit))
-        return [data if item is None else item for item, data in reversed(found)]
+        return [_item(*row) for row in reversed(found)]
 
     async def pop_item(self, session_id: str) -> str | bytes | None:
-        for item, data in await self._fetch(_table("pop_item", 1), (session_id,), repeat=False):
-            return data if item is None else item
-        return None
+        found = await self._fetch(_table("pop_item", 1), (session_id,), repeat=False)
+        return _item(*found[0]) if found else None
 
     async def clear_items(self, session_id: str) -> None:
         await self._answer("clear_items", session_id, repeat=False)
@@ -241,6 +241,10 @@ def _numbers(count: int) -> str:
 def _content(piece: Piece) -> tuple[str | None, bytes | None]:
     """The piece as text or as data."""
     return piece.text, piece.data if piece.text is None else None
+
+
+def _item(text: str | None, data: bytes) -> str | bytes:
+    return data if text is None else text
 
 
 def _refuse(run_id: str, answer: dict[str, Any]) -> None:
