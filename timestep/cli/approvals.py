@@ -150,8 +150,8 @@ def _table(shown: Sequence[Approval], decided: int, options: argparse.Namespace)
         yield "A run that stops for an approval is listed once its state is saved in a"
         yield "RunStateStore of this location; another one is given with --location."
     if decided:
-        calls = "1 call is" if decided == 1 else f"{decided} calls are"
-        yield f"{calls} decided until their run is loaded: timestep approvals list --all"
+        calls = "1 decided call has" if decided == 1 else f"{decided} decided calls have"
+        yield f"{calls} not been applied yet: timestep approvals list --all"
 
 
 def _row(approval: Approval, with_status: bool) -> list[str]:

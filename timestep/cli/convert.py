@@ -12,7 +12,7 @@ from typing import Any
 
 from timestep.cli.source import Source, add_file, read
 from timestep.state import to_native
-from timestep.store import file
+from timestep.store import disk
 from timestep.store.text import encode
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         sys.stdout.buffer.write(data)
     else:
-        file.replace(options.output, data)
+        disk.replace(options.output, data)
     for path in lossy:
         print(f"not carried over: {path}", file=sys.stderr)
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from timestep.cli.text import visible
 from timestep.errors import TimestepError
 
 _COMMANDS = {
@@ -70,8 +71,6 @@ class _Version(argparse.Action):
 
 
 def _complain(message: str, pointer: str | None = None, hint: str | None = None) -> None:
-    print(message, file=sys.stderr)
-    if pointer:
-        print(f"at: {pointer}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    for line in (message, pointer and f"at: {pointer}", hint and f"hint: {hint}"):
+        if line:
+            print(visible(line), file=sys.stderr)

@@ -216,8 +216,8 @@ function overview(shown: Approval[], decided: number, options: Options): string[
     );
   }
   if (decided > 0) {
-    const calls = decided === 1 ? '1 call is' : `${decided} calls are`;
-    lines.push(`${calls} decided until their run is loaded: timestep approvals list --all`);
+    const calls = decided === 1 ? '1 decided call has' : `${decided} decided calls have`;
+    lines.push(`${calls} not been applied yet: timestep approvals list --all`);
   }
   return lines;
 }
