@@ -63,7 +63,8 @@ export class Connection {
   /** Serves the client until it goes, and cleans up after it. Never rejects. */
   async serve(): Promise<void> {
     try {
-      for await (const chunk of this.#socket) {
+      const chunks = this.#socket.iterator({ destroyOnReturn: false });
+      for await (const chunk of chunks) {
         this.#reader.push(chunk as Buffer);
         for (let next = this.#reader.next(); next !== undefined; next = this.#reader.next()) {
           if (this.#ending !== undefined || !(await this.#take(next))) {
