@@ -8,15 +8,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import re
-import shlex
-import shutil
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from timestep.approvals import Approvals, timestamp, waits
-from timestep.cli.text import as_json, indented, say, shorten, table, visible
-from timestep.store.base import Approval
+from timestep.approvals import Approvals, waits
+from timestep.cli.approval_text import details, outcome, overview, record
+from timestep.cli.text import as_json, say
 
 _DURATION = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -24,9 +22,6 @@ _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
     r"(Z|[+-][0-9]{2}:[0-9]{2})"
 )
-_SHORT_DIGEST = 12
-_WIDTH = 120
-"""Characters of a line where the output is no terminal."""
 
 Action = Callable[[Approvals, argparse.Namespace], Awaitable[list[str]]]
 
@@ -107,13 +102,16 @@ async def _list(approvals: Approvals, options: argparse.Namespace) -> list[str]:
     found = await approvals.list(options.run_id, resolved=options.all)
     shown = found if options.all else [each for each in found if waits(each)]
     if options.json:
-        return list(as_json([_record(each) for each in shown]))
-    return list(_table(shown, len(found) - len(shown), options))
+        return list(as_json([record(each) for each in shown]))
+    left_out = len(found) - len(shown)
+    return list(overview(shown, decided=left_out, run_id=options.run_id, everything=options.all))
 
 
 async def _show(approvals: Approvals, options: argparse.Namespace) -> list[str]:
     found = await approvals.get(options.run_id, options.call_id)
-    return list(as_json(_record(found)) if options.json else _details(found, options))
+    if options.json:
+        return list(as_json(record(found)))
+    return list(details(found, location=options.location))
 
 
 async def _decide(approvals: Approvals, options: argparse.Namespace) -> list[str]:
@@ -127,117 +125,7 @@ async def _decide(approvals: Approvals, options: argparse.Namespace) -> list[str
         by=options.by,
         expires=None if options.expires is None else _expires(options.expires),
     )
-    if options.json:
-        return list(as_json(_record(decided)))
-    return [
-        f"{visible(decided.call_id)} of run {visible(decided.run_id)}: {_status(decided)}",
-        f"  {visible(decided.tool)} {shorten(_arguments(decided), _width() - 3)}",
-        "It is applied when the run is loaded.",
-    ]
-
-
-def _table(shown: Sequence[Approval], decided: int, options: argparse.Namespace) -> Iterator[str]:
-    if shown:
-        head = ["RUN", "CALL", "AGENT", "TOOL", "ASKED", "DIGEST"]
-        head += ["STATUS", "ARGUMENTS"] if options.all else ["ARGUMENTS"]
-        yield from table([head, *(_row(each, options.all) for each in shown)], _width())
-        yield ""
-        yield "Look at one:  timestep approvals show RUN CALL"
-        yield "Decide it:    timestep approvals approve RUN CALL, or reject RUN CALL --message WHY"
-    else:
-        of = "" if options.run_id is None else f" of run {visible(options.run_id)}"
-        yield f"No call{of} waits for a decision." if not options.all else f"No call{of} is stored."
-        yield "A run that stops for an approval is listed once its state is saved in a"
-        yield "RunStateStore of this location; another one is given with --location."
-    if decided:
-        calls = "1 decided call has" if decided == 1 else f"{decided} decided calls have"
-        yield f"{calls} not been applied yet: timestep approvals list --all"
-
-
-def _row(approval: Approval, with_status: bool) -> list[str]:
-    cells = [approval.run_id, approval.call_id, approval.agent, approval.tool]
-    cells += [_time(approval.requested_at), approval.arguments_digest[:_SHORT_DIGEST]]
-    return [*cells, *([_status(approval)] if with_status else []), _arguments(approval)]
-
-
-def _details(approval: Approval, options: argparse.Namespace) -> Iterator[str]:
-    yield f"Run        {visible(approval.run_id)}"
-    yield f"Call       {visible(approval.call_id)}"
-    yield f"Agent      {visible(approval.agent)}"
-    yield f"Tool       {visible(approval.tool)} ({approval.kind})"
-    yield f"Asked      {_time(approval.requested_at)}, in revision {approval.revision}"
-    yield f"Digest     {approval.arguments_digest}"
-    yield f"Status     {_status(approval)}"
-    if approval.message is not None:
-        yield f"Message    {visible(approval.message)}"
-    if approval.arguments is None:
-        yield "Arguments  sealed; TIMESTEP_ENCRYPTION_KEYS has no key that opens them"
-    else:
-        yield "Arguments"
-        yield from (f"  {line}" for line in indented(approval.arguments))
-    if waits(approval):
-        call = [approval.run_id, approval.call_id]
-        digest = ["--digest", approval.arguments_digest[:_SHORT_DIGEST]]
-        hidden = options.location is None or "@" in options.location  # it may hold a password
-        where = [] if hidden else ["--location", options.location]
-        command = shlex.join(["timestep", "approvals", "approve", *call, *digest, *where])
-        yield ""
-        yield f"Decide it: {visible(command)}"
-        yield "           or reject, with --message WHY"
-
-
-def _status(approval: Approval) -> str:
-    if approval.decision is None:
-        return "resolved without a decision" if approval.resolved else "waits for a decision"
-    words = "approved" if approval.decision == "approve" else "rejected"
-    if approval.always:
-        words += " always"
-    if approval.decided_by is not None:
-        words += f" by {visible(approval.decided_by)}"
-    if approval.decided_at is not None:
-        words += f" at {_time(approval.decided_at)}"
-    if approval.resolved:
-        return f"{words}, applied"
-    if approval.expires_at is None:
-        return words
-    if waits(approval):
-        return f"waits for a decision; {words}, expired at {_time(approval.expires_at)}"
-    return f"{words}, until {_time(approval.expires_at)}"
-
-
-def _record(approval: Approval) -> dict[str, Any]:
-    """The approval in the form of `schemas/approvals.schema.json`."""
-    return {
-        "run_id": approval.run_id,
-        "call_id": approval.call_id,
-        "agent": approval.agent,
-        "tool": approval.tool,
-        "kind": approval.kind,
-        "arguments": approval.arguments,
-        "arguments_digest": approval.arguments_digest,
-        "revision": approval.revision,
-        "requested_at": timestamp(approval.requested_at),
-        "waits": waits(approval),
-        "decision": approval.decision,
-        "always": approval.always,
-        "message": approval.message,
-        "decided_by": approval.decided_by,
-        "decided_at": None if approval.decided_at is None else timestamp(approval.decided_at),
-        "expires_at": None if approval.expires_at is None else timestamp(approval.expires_at),
-        "resolved": approval.resolved,
-    }
-
-
-def _arguments(approval: Approval) -> str:
-    return "(sealed)" if approval.arguments is None else approval.arguments
-
-
-def _time(time: datetime) -> str:
-    return f"{timestamp(time)[:19].replace('T', ' ')}Z"
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((_WIDTH, 24)).columns
+    return list(as_json(record(decided)) if options.json else outcome(decided))
 
 
 def _expires(text: str) -> datetime | timedelta:

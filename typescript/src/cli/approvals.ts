@@ -5,17 +5,14 @@
  */
 import { parseArgs } from 'node:util';
 import { Approvals, waits } from '../approvals.js';
-import type { Approval } from '../store/base.js';
-import { asJson, indented, say, shorten, table, visible } from './text.js';
+import { details, outcome, overview, record } from './approvalText.js';
+import { asJson, say } from './text.js';
 import { UsageError } from './usage.js';
 
 const DURATION = /^([0-9]{1,6})([smhd])$/;
 const UNITS: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const TIME =
   /^([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})$/;
-const SHORT_DIGEST = 12;
-/** Characters of a line where the output is no terminal. */
-const WIDTH = 120;
 
 const STRING = { type: 'string' } as const;
 const FLAG = { type: 'boolean' } as const;
@@ -164,12 +161,13 @@ async function list(inbox: Approvals, options: Options): Promise<string[]> {
   if (options.json) {
     return asJson(shown.map(record));
   }
-  return overview(shown, found.length - shown.length, options);
+  const decided = found.length - shown.length;
+  return overview(shown, { decided, runId: options.runId, everything: options.all ?? false });
 }
 
 async function show(inbox: Approvals, options: Options): Promise<string[]> {
   const found = await inbox.get(options.runId ?? '', options.callId);
-  return options.json ? asJson(record(found)) : details(found, options);
+  return options.json ? asJson(record(found)) : details(found, options.location);
 }
 
 async function decide(
@@ -186,140 +184,7 @@ async function decide(
     by,
     expires,
   });
-  if (options.json) {
-    return asJson(record(decided));
-  }
-  return [
-    `${visible(decided.callId)} of run ${visible(decided.runId)}: ${status(decided)}`,
-    `  ${visible(decided.tool)} ${shorten(argumentsOf(decided), width() - 3)}`,
-    'It is applied when the run is loaded.',
-  ];
-}
-
-function overview(shown: Approval[], decided: number, options: Options): string[] {
-  const lines: string[] = [];
-  if (shown.length > 0) {
-    const head = ['RUN', 'CALL', 'AGENT', 'TOOL', 'ASKED', 'DIGEST'];
-    head.push(...(options.all ? ['STATUS'] : []), 'ARGUMENTS');
-    lines.push(
-      ...table([head, ...shown.map((each) => row(each, options.all ?? false))], width()),
-      '',
-      'Look at one:  timestep approvals show RUN CALL',
-      'Decide it:    timestep approvals approve RUN CALL, or reject RUN CALL --message WHY',
-    );
-  } else {
-    const of = options.runId === undefined ? '' : ` of run ${visible(options.runId)}`;
-    lines.push(
-      options.all ? `No call${of} is stored.` : `No call${of} waits for a decision.`,
-      'A run that stops for an approval is listed once its state is saved in a',
-      'RunStateStore of this location; another one is given with --location.',
-    );
-  }
-  if (decided > 0) {
-    const calls = decided === 1 ? '1 decided call has' : `${decided} decided calls have`;
-    lines.push(`${calls} not been applied yet: timestep approvals list --all`);
-  }
-  return lines;
-}
-
-function row(approval: Approval, withStatus: boolean): string[] {
-  const { runId, callId, agent, tool, requestedAt, argumentsDigest } = approval;
-  const cells = [runId, callId, agent, tool, time(requestedAt)];
-  cells.push(argumentsDigest.slice(0, SHORT_DIGEST));
-  return [...cells, ...(withStatus ? [status(approval)] : []), argumentsOf(approval)];
-}
-
-function details(approval: Approval, options: Options): string[] {
-  const lines = [
-    `Run        ${visible(approval.runId)}`,
-    `Call       ${visible(approval.callId)}`,
-    `Agent      ${visible(approval.agent)}`,
-    `Tool       ${visible(approval.tool)} (${approval.kind})`,
-    `Asked      ${time(approval.requestedAt)}, in revision ${approval.revision}`,
-    `Digest     ${approval.argumentsDigest}`,
-    `Status     ${status(approval)}`,
-  ];
-  if (approval.message !== undefined) {
-    lines.push(`Message    ${visible(approval.message)}`);
-  }
-  if (approval.arguments === undefined) {
-    lines.push('Arguments  sealed; TIMESTEP_ENCRYPTION_KEYS has no key that opens them');
-  } else {
-    lines.push('Arguments', ...indented(approval.arguments).map((line) => `  ${line}`));
-  }
-  if (waits(approval)) {
-    const call = [approval.runId, approval.callId];
-    const digest = ['--digest', approval.argumentsDigest.slice(0, SHORT_DIGEST)];
-    const hidden = options.location === undefined || options.location.includes('@'); // a password
-    const where = hidden ? [] : ['--location', options.location ?? ''];
-    const command = ['timestep', 'approvals', 'approve', ...call, ...digest, ...where];
-    lines.push(
-      '',
-      `Decide it: ${visible(command.map(quoted).join(' '))}`,
-      '           or reject, with --message WHY',
-    );
-  }
-  return lines;
-}
-
-function status(approval: Approval): string {
-  if (approval.decision === undefined) {
-    return approval.resolved ? 'resolved without a decision' : 'waits for a decision';
-  }
-  let words = approval.decision === 'approve' ? 'approved' : 'rejected';
-  words += approval.always ? ' always' : '';
-  words += approval.decidedBy === undefined ? '' : ` by ${visible(approval.decidedBy)}`;
-  words += approval.decidedAt === undefined ? '' : ` at ${time(approval.decidedAt)}`;
-  if (approval.resolved) {
-    return `${words}, applied`;
-  }
-  if (approval.expiresAt === undefined) {
-    return words;
-  }
-  return waits(approval)
-    ? `waits for a decision; ${words}, expired at ${time(approval.expiresAt)}`
-    : `${words}, until ${time(approval.expiresAt)}`;
-}
-
-/** The approval in the form of `schemas/approvals.schema.json`. */
-function record(approval: Approval): Record<string, unknown> {
-  return {
-    run_id: approval.runId,
-    call_id: approval.callId,
-    agent: approval.agent,
-    tool: approval.tool,
-    kind: approval.kind,
-    arguments: approval.arguments ?? null,
-    arguments_digest: approval.argumentsDigest,
-    revision: approval.revision,
-    requested_at: approval.requestedAt,
-    waits: waits(approval),
-    decision: approval.decision ?? null,
-    always: approval.always,
-    message: approval.message ?? null,
-    decided_by: approval.decidedBy ?? null,
-    decided_at: approval.decidedAt ?? null,
-    expires_at: approval.expiresAt ?? null,
-    resolved: approval.resolved,
-  };
-}
-
-function argumentsOf(approval: Approval): string {
-  return approval.arguments ?? '(sealed)';
-}
-
-function time(at: Date): string {
-  return `${at.toISOString().slice(0, 19).replace('T', ' ')}Z`;
-}
-
-function width(): number {
-  const set = /^[1-9][0-9]*$/.test(process.env.COLUMNS ?? '') ? Number(process.env.COLUMNS) : 0;
-  return set || process.stdout.columns || WIDTH;
-}
-
-/** A word as a shell takes it. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+  return options.json ? asJson(record(decided)) : outcome(decided);
 }
 
 function expiry(text: string): Date | number {
