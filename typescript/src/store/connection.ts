@@ -1,7 +1,15 @@
 /** A connection to a database that speaks PostgreSQL, as the store needs it. */
 
 /** The connection ended under a statement. Whether the statement was done is not known. */
-export class ConnectionLost extends Error {}
+export class ConnectionLost extends Error {
+  constructor(
+    message: string,
+    /** What the server said about it, where it said something. */
+    readonly sqlstate?: string,
+  ) {
+    super(message);
+  }
+}
 
 /** The database answered a statement with an error; nothing of the statement was done. */
 export class DatabaseRefused extends Error {

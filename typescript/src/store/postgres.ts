@@ -154,7 +154,7 @@ function failed(error: unknown): ConnectionLost | DatabaseRefused {
   const { severity, code } = error as { severity?: string; code?: string };
   return severity === 'ERROR'
     ? new DatabaseRefused(messageOf(error), code)
-    : new ConnectionLost(messageOf(error));
+    : new ConnectionLost(messageOf(error), severity === undefined ? undefined : code);
 }
 
 /** Several addresses that were tried make one error without a message of its own. */
