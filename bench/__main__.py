@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import models, runs
+from bench import approvals, models, runs
 from bench.measure import command, exponent, medians
 from timestep.state import dump_run_state, to_native, to_portable
 from timestep.store.text import encode
@@ -41,7 +41,12 @@ class Row:
 def main() -> None:
     """Measures and prints."""
     os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"
-    rows = [*_import_times(), *asyncio.run(_models()), *asyncio.run(_states())]
+    rows = [
+        *_import_times(),
+        *asyncio.run(_approvals()),
+        *asyncio.run(_models()),
+        *asyncio.run(_states()),
+    ]
     print(f"{'what':<60}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
     for row in sorted(rows, key=lambda row: (row.what, row.port)):
         aim = "" if row.aim is None else f"<= {row.aim:g}"
@@ -59,6 +64,23 @@ async def _models() -> list[Row]:
         for port, took in (await models.measured()).items()
         for work, (what, base) in models.WHAT.items()
     ]
+
+
+async def _approvals() -> list[Row]:
+    """The rows of the inbox: the work over runs of any size, and starting the command."""
+    _say("the approvals inbox")
+    small, large = approvals.SIZES
+    works = {
+        "list": f"list {approvals.WAITING:,} approvals",
+        "approve": f"approve one of {approvals.WAITING:,}",
+    }
+    rows = [
+        Row(f"{works[work]}, {kind} / runs of {small} items", "python", str(large), ratio, 1.2)
+        for (kind, work), ratio in (await approvals.measured()).items()
+    ]
+    for port, ratio in approvals.processes().items():
+        rows.append(Row("timestep approvals list / import of the SDK", port, "", ratio, 0.15))
+    return rows
 
 
 async def _states() -> list[Row]:

@@ -36,7 +36,7 @@ def medians(works: Mapping[str, Work], *, seconds: float = 1.0) -> dict[str, flo
 def command(arguments: Sequence[str], folder: Path) -> float:
     """The CPU time of a command in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(arguments, check=True, cwd=folder)
+    subprocess.run(arguments, check=True, cwd=folder, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
