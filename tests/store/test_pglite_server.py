@@ -35,7 +35,7 @@ Two = tuple[psycopg.Connection[Any], psycopg.Connection[Any]]
 
 
 def value(connection: psycopg.Connection[Any], sql: str) -> Any:
-    row = connection.execute(sql).fetchone()  # type: ignore[call-overload]
+    row = connection.execute(sql).fetchone()
     assert row is not None
     return row[0]
 

@@ -44,8 +44,10 @@ def default_location() -> str:
     return os.environ.get(ENVIRONMENT) or ".timestep"
 
 
-def parse(location: str | os.PathLike[str]) -> Location:
+def parse(location: str | os.PathLike[str] | Location) -> Location:
     """What a location says. Raises `StoreError` (`unknown-location`)."""
+    if isinstance(location, Location):
+        return location
     name = os.fspath(location) if isinstance(location, str | os.PathLike) else ""
     if not isinstance(name, str) or not name or "\0" in name:
         raise _unknown(location)
@@ -55,10 +57,10 @@ def parse(location: str | os.PathLike[str]) -> Location:
         folder = name.removeprefix(_PGLITE)
         if not folder or folder.startswith("//"):
             raise _unknown(location)
-        return Location("pglite", os.path.abspath(folder))
+        return Location("pglite", str(Path(folder).absolute()))
     if _SCHEME.match(name):
         raise _unknown(location)
-    path = Path(os.path.abspath(name))
+    path = Path(name).absolute()
     if path.is_dir():
         return Location("folder", str(path))
     if path.is_file():
@@ -68,7 +70,7 @@ def parse(location: str | os.PathLike[str]) -> Location:
     return Location("file" if name.endswith(".json") else "folder", str(path))
 
 
-async def open_backend(location: str | os.PathLike[str]) -> Backend:
+async def open_backend(location: str | os.PathLike[str] | Location) -> Backend:
     """The backend of a location, shared by all who open it on this event loop.
 
     The last one to close it closes it for good. Raises `StoreError` (`unknown-location`), and

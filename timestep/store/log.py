@@ -7,12 +7,14 @@ The rules are those of `docs/storage.md`. Nothing here opens a file: a log is re
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Final
+
+from timestep.store.text import dumps
 
 Line = dict[str, Any]
 """A line as JSON: `id`, `at`, mostly `after`, and what it says."""
@@ -83,18 +85,14 @@ def mark(state: RunLog, at: str) -> Line:
     return own if state.last is None else {**own, "after": state.last}
 
 
-def encode(lines: Iterable[Mapping[str, Any]]) -> bytes:
-    """The lines as one write: after whatever another writer may have left unfinished."""
-    return b"\n" + b"".join(dumps(line) + b"\n" for line in lines)
+def encode(line: Mapping[str, Any], data: bytes = b"") -> bytes:
+    """One write: the line behind its data line, after what another writer may have left torn."""
+    return b"\n" + data + dumps(line) + b"\n"
 
 
-def dumps(value: Any) -> bytes:
-    """JSON in UTF-8 on one line."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+def data_line(stored: bytes) -> bytes:
+    """The line that keeps what a revision has stored, with its newline."""
+    return _DATA + b'"' + b64encode(stored) + b'"}\n'
 
 
 def parse(data: bytes) -> Line | None:

@@ -1,0 +1,102 @@
+"""A claim on a run: nobody else resumes or saves it until the claim ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+from timestep.errors import StoreError
+from timestep.store.base import Backend, Claimed
+
+
+def new_owner() -> str:
+    """A name for who claims a run: the machine, the process, and something of its own."""
+    return f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"
+
+
+class Claim:
+    """A run that is held, renewed in the background until it is released.
+
+    `async with` releases it at the end. Where the claim was lost, because it could not be renewed
+    in time, `lost` is true, and the next save of its store raises `StoreError` (`claim-lost`).
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        run_id: str,
+        claimed: Claimed,
+        seconds: float,
+        ended: Callable[[], None],
+    ) -> None:
+        self.owner = claimed.owner
+        self.until: datetime = claimed.until
+        """When the claim ends if it is not renewed."""
+        self.lost = False
+        self.holder: Claimed | None = None
+        """Who holds the run, where somebody else has got it."""
+        self._backend = backend
+        self._run_id = run_id
+        self._seconds = seconds
+        self._ended = ended
+        self._since = time.time()
+        self._renewal: asyncio.Task[None] | None = asyncio.create_task(self._renew_always())
+
+    async def release(self) -> None:
+        """Gives the run back. Twice is no error, nor is a claim that was lost."""
+        await self.stop()
+        if not self.lost:
+            with suppress(StoreError):
+                await self._backend.release(self._run_id, self.owner)
+        self._ended()
+
+    async def stop(self) -> None:
+        """Renews the claim no more, so that it ends at `until`."""
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None:
+            renewal.cancel()
+            await asyncio.wait([renewal])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.release()
+
+    async def _renew_always(self) -> None:
+        while not self.lost:
+            await asyncio.sleep(self._seconds / 3)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        asked = time.time()
+        try:
+            claimed = await self._backend.claim(self._run_id, self.owner, self._seconds)
+        except StoreError as error:
+            if error.code == "already-claimed" and error.owner is not None and error.until:
+                self.holder = Claimed(error.owner, error.until)
+            # Anything else may pass, as long as there is time left.
+            self.lost = error.code in ("already-claimed", "state-not-found") or self._is_over()
+        except OSError:
+            self.lost = self._is_over()
+        else:
+            # Between the end of a claim and its renewal anybody may have had the run.
+            self.lost = asked - self._since >= self._seconds
+            self.until, self._since = claimed.until, asked
+
+    def _is_over(self) -> bool:
+        # By the own clock alone: that of a database may be another.
+        return time.time() - self._since >= self._seconds
