@@ -96,10 +96,23 @@ CREATE TABLE timestep.session_items (
     CHECK (num_nonnulls(item, data) = 1)
 );
 
+-- The revision that first asked for a call that waits in p_revision: p_call is a list of its call_id
+-- and digest. A call with other arguments is another one.
+CREATE FUNCTION timestep.asked_in(p_run bigint, p_revision integer, p_call jsonb) RETURNS integer
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    WHILE EXISTS (SELECT FROM timestep.run_revisions v
+                  WHERE v.run = p_run AND v.revision = p_revision - 1 AND v.pending @> p_call) LOOP
+        p_revision := p_revision - 1;
+    END LOOP;
+    RETURN p_revision;
+END
+$$;
+
 -- Every call that waits or waited, once: in the last revision in which it waits.
 CREATE VIEW timestep.interruptions AS
 SELECT r.run_id, c.call_id, c.agent, c.tool, c.kind, decode(c.arguments, 'base64') AS arguments,
-       c.digest AS arguments_digest, c.since AS revision, first.saved_at AS requested_at,
+       c.digest AS arguments_digest, first.revision, first.saved_at AS requested_at,
        coalesce(next.decided->>c.call_id, d.decision) AS decision,
        coalesce(d.always, false) AS always, d.message, d.decided_by,
        coalesce(d.decided_at, CASE WHEN next.decided ? c.call_id THEN next.saved_at END)
@@ -109,14 +122,20 @@ FROM timestep.runs r
 JOIN timestep.run_revisions last ON last.run = r.id
 CROSS JOIN LATERAL ROWS FROM (
     jsonb_to_recordset(last.pending) AS (
-        call_id text, agent text, tool text, kind text, arguments text, digest text, since integer)
-) WITH ORDINALITY AS c (call_id, agent, tool, kind, arguments, digest, since, place)
-LEFT JOIN timestep.run_revisions first ON first.run = r.id AND first.revision = c.since
-LEFT JOIN timestep.run_revisions next ON next.run = r.id AND next.revision = last.revision + 1
-LEFT JOIN timestep.decisions d ON d.run = r.id AND d.call_id = c.call_id AND d.revision = c.since
-    AND d.decision = coalesce(next.decided->>c.call_id, d.decision)
-WHERE NOT coalesce(next.pending, '[]')
-    @> jsonb_build_array(jsonb_build_object('call_id', c.call_id, 'since', c.since));
+        call_id text, agent text, tool text, kind text, arguments text, digest text)
+) WITH ORDINALITY AS c (call_id, agent, tool, kind, arguments, digest, place)
+CROSS JOIN LATERAL jsonb_build_array(
+    jsonb_build_object('call_id', c.call_id, 'digest', c.digest)) AS same
+LEFT JOIN LATERAL (
+    SELECT v.revision, v.saved_at, v.pending, v.decided FROM timestep.run_revisions v
+    WHERE v.run = r.id AND v.revision = last.revision + 1 LIMIT 1) AS next ON true
+LEFT JOIN LATERAL (
+    SELECT v.revision, v.saved_at FROM timestep.run_revisions v
+    WHERE v.run = r.id AND v.revision = timestep.asked_in(r.id, last.revision, same) LIMIT 1
+    ) AS first ON true
+LEFT JOIN timestep.decisions d ON d.run = r.id AND d.call_id = c.call_id
+    AND d.revision = first.revision AND d.decision = coalesce(next.decided->>c.call_id, d.decision)
+WHERE next.pending IS NULL OR NOT next.pending @> same;
 
 -- Bytes as hexadecimal, whatever the server's bytea_output is.
 CREATE FUNCTION timestep.approval(i timestep.interruptions) RETURNS jsonb LANGUAGE sql STABLE AS $$
@@ -150,7 +169,6 @@ DECLARE
     v_run bigint;
     v_status text := p_facts->>'status';
     v_turn integer := p_facts->>'turn';
-    v_pending jsonb := p_facts->'pending';
 BEGIN
     IF p_revision = 1 THEN
         INSERT INTO timestep.runs (run_id, agent, status, current_turn, revision, trace_id)
@@ -172,21 +190,10 @@ BEGIN
                 'revision', revision, 'owner', claim_owner, 'until', claim_until)
             FROM timestep.runs WHERE run_id = p_run_id), '{"outcome": "missing"}');
     END IF;
-    IF v_pending IS NOT NULL THEN
-        -- A call that waited in the revision before, with the same arguments, was asked then.
-        SELECT jsonb_agg(jsonb_set(call, '{since}', coalesce(
-            jsonb_path_query_first(before.pending,
-                '$[*] ? (@.call_id == $call_id && @.digest == $digest).since', call),
-            to_jsonb(p_revision))) ORDER BY place)
-        INTO v_pending
-        FROM jsonb_array_elements(v_pending) WITH ORDINALITY AS c (call, place)
-        LEFT JOIN timestep.run_revisions before
-            ON before.run = v_run AND before.revision = p_revision - 1;
-    END IF;
     INSERT INTO timestep.run_revisions (run, revision, base, checksum, document, data, status,
         current_turn, language, pending, decided, calls, usage)
     VALUES (v_run, p_revision, p_base, p_checksum, p_document, p_data, v_status, v_turn,
-            p_facts->>'language', v_pending, p_facts->'decided', p_facts->'calls',
+            p_facts->>'language', p_facts->'pending', p_facts->'decided', p_facts->'calls',
             p_facts->'usage');
     RETURN '{"outcome": "saved"}';
 END
@@ -361,27 +368,29 @@ CREATE FUNCTION timestep.decide(
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_run bigint;
-    v_call jsonb;
+    v_digest text;
+    v_asked integer;
 BEGIN
     -- Nobody saves while this looks at what waits.
     SELECT id INTO v_run FROM timestep.runs WHERE run_id = p_run_id FOR UPDATE;
     IF v_run IS NULL THEN
         RETURN '{"outcome": "missing"}';
     END IF;
-    SELECT call INTO v_call
+    SELECT call->>'digest', timestep.asked_in(v_run, v.revision, jsonb_build_array(
+               jsonb_build_object('call_id', call->'call_id', 'digest', call->'digest')))
+    INTO v_digest, v_asked
     FROM timestep.runs r
     JOIN timestep.run_revisions v ON v.run = r.id AND v.revision = r.revision
     CROSS JOIN jsonb_array_elements(v.pending) AS call
     WHERE r.id = v_run AND call->>'call_id' = p_call_id;
-    IF v_call IS NULL THEN
+    IF v_asked IS NULL THEN
         RETURN '{"outcome": "no call"}';
-    ELSIF v_call->>'digest' <> p_digest THEN
-        RETURN jsonb_build_object('outcome', 'mismatch', 'digest', v_call->'digest');
+    ELSIF v_digest <> p_digest THEN
+        RETURN jsonb_build_object('outcome', 'mismatch', 'digest', v_digest);
     END IF;
     INSERT INTO timestep.decisions AS d (run, call_id, revision, decision, always, message,
         decided_by, expires_at)
-    VALUES (v_run, p_call_id, (v_call->>'since')::integer, p_decision, p_always, p_message, p_by,
-            p_expires)
+    VALUES (v_run, p_call_id, v_asked, p_decision, p_always, p_message, p_by, p_expires)
     ON CONFLICT (run, call_id, revision) DO UPDATE
     SET decision = excluded.decision, always = excluded.always, message = excluded.message,
         decided_by = excluded.decided_by, decided_at = excluded.decided_at,
@@ -394,7 +403,7 @@ BEGIN
         SELECT jsonb_build_object('outcome', 'already', 'decision', decision, 'by', decided_by,
                                   'at', decided_at)
         FROM timestep.decisions
-        WHERE run = v_run AND call_id = p_call_id AND revision = (v_call->>'since')::integer);
+        WHERE run = v_run AND call_id = p_call_id AND revision = v_asked);
 END
 $$;
 
