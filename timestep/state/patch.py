@@ -7,17 +7,19 @@ the path of each ``add`` and ``replace`` is the place where its value is in the 
 from __future__ import annotations
 
 import json
-import marshal
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from copy import deepcopy
+from io import BytesIO
+from pickle import Pickler
 from typing import Any, Final
 
 from timestep.errors import DocumentError
 
 Operation = dict[str, Any]
 
+_BLOCK: Final = 32
 _ADDING: Final = ("add", "copy", "move")
 
 
@@ -184,54 +186,84 @@ class _Difference:
                 self.between(before, item, place)
 
     def _lists(self, old: list[Any], new: list[Any], path: str) -> None:
-        pairs = list(self._pairs(old, new))
-        left, right = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-        for index in range(len(old) - 1, -1, -1):
-            if index not in left:
-                self._operations.append({"op": "remove", "path": f"{path}/{index}"})
-        for index, item in enumerate(new):
-            if index not in right:
-                self._add("add", f"{path}/{index}", item)
-        for before, after in pairs:
-            one, other = old[before], new[after]
-            if one is not other and not self._equal(one, other):
-                self.between(one, other, f"{path}/{after}")
-
-    def _pairs(self, old: list[Any], new: list[Any]) -> Iterator[tuple[int, int]]:
-        """Which entry became which, in order: indexes in both lists.
+        """Patch a list, its entries paired: which one became which, in order.
 
         The common start and end are versions of the same entries. Between them the entries that
         can be told by their identity are anchors, as many as keep their order; what lies between
-        two anchors is paired from the front.
+        two anchors is paired from the front. The others were taken out or are new.
         """
-        shorter = min(len(old), len(new))
-        start = 0
-        while start < shorter and self._alike(old[start], new[start]):
-            start += 1
-        tail = 0
-        while tail < shorter - start and self._alike(old[-1 - tail], new[-1 - tail]):
-            tail += 1
-        yield from ((index, index) for index in range(start))
+        start, changed = self._common(old, new)
+        tail, behind = self._common(old[start:][::-1], new[start:][::-1])
         before, after = len(old) - tail, len(new) - tail
+        pairs: list[tuple[int, int]] = []
         left = right = start
         for anchor in [*_anchors(old, new, start, before, after), (before, after)]:
-            yield from zip(range(left, anchor[0]), range(right, anchor[1]), strict=False)
-            if anchor[0] < before:
-                yield anchor
+            pairs += zip(range(left, anchor[0]), range(right, anchor[1]), strict=False)
+            pairs.append(anchor)
             left, right = anchor[0] + 1, anchor[1] + 1
-        yield from ((before + index, after + index) for index in range(tail))
+        pairs.pop()
+        gone = {*range(start, before)}.difference(pair[0] for pair in pairs)
+        for index in sorted(gone, reverse=True):
+            self._operations.append({"op": "remove", "path": f"{path}/{index}"})
+        fresh = {*range(start, after)}.difference(pair[1] for pair in pairs)
+        for index in sorted(fresh):
+            self._add("add", f"{path}/{index}", new[index])
+        for one, other in [
+            *((index, index) for index in changed),
+            *self._differing(old, new, pairs),
+            *((len(old) - 1 - index, len(new) - 1 - index) for index in reversed(behind)),
+        ]:
+            self.between(old[one], new[other], f"{path}/{other}")
 
-    def _alike(self, old: Any, new: Any) -> bool:
-        """Whether two entries are versions of the same thing, so patching beats replacing."""
-        if old is new or self._equal(old, new):
-            return True
-        if not isinstance(old, dict) or not isinstance(new, dict):
-            return False
-        mark = _mark(old)
-        if mark is not None:
-            return mark == _mark(new)
-        raw = old.get("raw_item")
-        return raw is not None and old.get("type") == new.get("type") and raw == new.get("raw_item")
+    def _common(self, old: list[Any], new: list[Any]) -> tuple[int, list[int]]:
+        """How many entries at the start are versions of each other, and which of them differ.
+
+        Most entries of a long list are equal, so they are compared many at a time.
+        """
+        shorter = min(len(old), len(new))
+        changed: list[int] = []
+        for start in range(0, shorter, _BLOCK):
+            end = min(start + _BLOCK, shorter)
+            if self._equal(old[start:end], new[start:end]):
+                continue
+            for index in range(start, end):
+                if self._equal(old[index], new[index]):
+                    continue
+                if not _alike(old[index], new[index]):
+                    return index, changed
+                changed.append(index)
+        return shorter, changed
+
+    def _differing(
+        self, old: list[Any], new: list[Any], pairs: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, int]]:
+        """The pairs that are not equal; those that follow each other are compared together."""
+        at = 0
+        while at < len(pairs):
+            one, other = pairs[at]
+            size = 1
+            while size < _BLOCK and pairs[at + size : at + size + 1] == [
+                (one + size, other + size)
+            ]:
+                size += 1
+            if not self._equal(old[one : one + size], new[other : other + size]):
+                yield from (
+                    pair
+                    for pair in pairs[at : at + size]
+                    if not self._equal(old[pair[0]], new[pair[1]])
+                )
+            at += size
+
+
+def _alike(old: Any, new: Any) -> bool:
+    """Whether two entries that differ are versions of the same thing."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return False
+    mark = _mark(old)
+    if mark is not None:
+        return mark == _mark(new)
+    raw = old.get("raw_item")
+    return raw is not None and old.get("type") == new.get("type") and raw == new.get("raw_item")
 
 
 def _anchors(
@@ -314,11 +346,17 @@ def _equal(old: Any, new: Any) -> bool:
 
 
 def _identical(old: Any, new: Any) -> bool:
-    """Equality that tells true from 1 and one order of keys from another, at C speed.
+    """Equality that tells true from 1 and one order of keys from another, at C speed."""
+    return _written(old) == _written(new)
 
-    The second format of ``marshal`` depends on the values alone.
-    """
-    return old == new and marshal.dumps(old, 2) == marshal.dumps(new, 2)
+
+def _written(value: Any) -> bytes:
+    """A value as bytes that depend on nothing else: ``fast`` leaves out what is shared."""
+    buffer = BytesIO()
+    pickler = Pickler(buffer, 5)
+    pickler.fast = True
+    pickler.dump(value)
+    return buffer.getvalue()
 
 
 def _new_root(path: str, operation: Operation) -> Any:
