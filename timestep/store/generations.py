@@ -24,7 +24,7 @@ _LONGEST_NAME: Final = 255
 
 def check_id(identifier: str) -> str:
     """A run id or session id. Raises `StoreError` (`unknown-location`) for what cannot be one."""
-    if isinstance(identifier, str) and 0 < len(identifier) <= _LONGEST:
+    if isinstance(identifier, str) and 0 < len(identifier) <= _LONGEST and "\0" not in identifier:
         try:
             identifier.encode()
         except UnicodeEncodeError:
