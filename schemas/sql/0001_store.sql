@@ -113,7 +113,7 @@ $$;
 CREATE VIEW timestep.interruptions AS
 SELECT r.run_id, c.call_id, c.agent, c.tool, c.kind, decode(c.arguments, 'base64') AS arguments,
        c.digest AS arguments_digest, first.revision, first.saved_at AS requested_at,
-       coalesce(next.decided->>c.call_id, d.decision) AS decision,
+       coalesce(d.decision, next.decided->>c.call_id) AS decision,
        coalesce(d.always, false) AS always, d.message, d.decided_by,
        coalesce(d.decided_at, CASE WHEN next.decided ? c.call_id THEN next.saved_at END)
            AS decided_at,
@@ -134,7 +134,7 @@ LEFT JOIN LATERAL (
     WHERE v.run = r.id AND v.revision = timestep.asked_in(r.id, last.revision, same) LIMIT 1
     ) AS first ON true
 LEFT JOIN timestep.decisions d ON d.run = r.id AND d.call_id = c.call_id
-    AND d.revision = first.revision AND d.decision = coalesce(next.decided->>c.call_id, d.decision)
+    AND d.revision = first.revision
 WHERE next.pending IS NULL OR NOT next.pending @> same;
 
 -- Bytes as hexadecimal, whatever the server's bytea_output is.
@@ -277,13 +277,14 @@ CREATE FUNCTION timestep.list_revisions(p_run_id text) RETURNS SETOF jsonb LANGU
     ORDER BY v.revision
 $$;
 
--- Takes the pieces before a revision away, whose own is then a whole one. How many there were.
+-- Takes the pieces before a revision away, whose own is then a whole one. How many there were; none
+-- where the revision itself was pruned.
 CREATE FUNCTION timestep.prune_run(
     p_run_id text, p_revision integer, p_checksum bytea, p_document text, p_data bytea
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_run bigint;
-    v_removed integer;
+    v_removed integer := 0;
 BEGIN
     SELECT id INTO v_run FROM timestep.runs WHERE run_id = p_run_id FOR UPDATE;
     IF v_run IS NULL THEN
@@ -292,13 +293,12 @@ BEGIN
     UPDATE timestep.run_revisions
     SET base = NULL, checksum = p_checksum, document = p_document, data = p_data
     WHERE run = v_run AND revision = p_revision AND checksum IS NOT NULL;
-    IF NOT FOUND THEN
-        RETURN '{"outcome": "pruned"}';
+    IF FOUND THEN
+        UPDATE timestep.run_revisions
+        SET base = NULL, checksum = NULL, document = NULL, data = NULL
+        WHERE run = v_run AND revision < p_revision AND checksum IS NOT NULL;
+        GET DIAGNOSTICS v_removed = ROW_COUNT;
     END IF;
-    UPDATE timestep.run_revisions
-    SET base = NULL, checksum = NULL, document = NULL, data = NULL
-    WHERE run = v_run AND revision < p_revision AND checksum IS NOT NULL;
-    GET DIAGNOSTICS v_removed = ROW_COUNT;
     RETURN jsonb_build_object('outcome', 'done', 'removed', v_removed);
 END
 $$;
@@ -338,7 +338,8 @@ BEGIN
 END
 $$;
 
--- Calls that wait, or all there were, of a run or of all, oldest first. One null: no such run.
+-- Calls that wait, or all there were, of a run or of all, oldest first. Of a call that was asked for
+-- several times the last time. One null: no such run.
 CREATE FUNCTION timestep.list_approvals(p_run_id text, p_resolved boolean)
 RETURNS SETOF jsonb LANGUAGE plpgsql STABLE AS $$
 BEGIN
@@ -348,8 +349,10 @@ BEGIN
     END IF;
     IF p_resolved THEN
         RETURN QUERY
-        SELECT timestep.approval(i) FROM timestep.interruptions i
-        WHERE p_run_id IS NULL OR i.run_id = p_run_id
+        SELECT timestep.approval(i)
+        FROM (SELECT DISTINCT ON (a.run_id, a.call_id) a.* FROM timestep.interruptions a
+              WHERE p_run_id IS NULL OR a.run_id = p_run_id
+              ORDER BY a.run_id, a.call_id, a.last_revision DESC) AS i
         ORDER BY i.requested_at, i.run_id, i.revision, i.place;
     ELSE
         RETURN QUERY

@@ -117,8 +117,6 @@ class SqlBackend:
                 "prune_run", run_id, oldest.revision, oldest.checksum, *_content(oldest)
             )
         )
-        if answer["outcome"] == "pruned":
-            raise _no_revision(run_id, oldest.revision)
         _refuse(run_id, answer)
         return int(answer["removed"])
 
