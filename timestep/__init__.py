@@ -30,7 +30,9 @@ if TYPE_CHECKING:
         OllamaModelProvider,
     )
     from timestep.run import consume_result, run_agent
+    from timestep.session import Session
     from timestep.store import RunStateStore
+    from timestep.store.seal import Keyring
 
 __all__ = [
     "ApprovalError",
@@ -39,6 +41,7 @@ __all__ = [
     "DocumentError",
     "GraphError",
     "InterruptionException",
+    "Keyring",
     "LoadError",
     "ModelError",
     "MultiModelProvider",
@@ -47,6 +50,7 @@ __all__ = [
     "OllamaModel",
     "OllamaModelProvider",
     "RunStateStore",
+    "Session",
     "SnapshotError",
     "StoreError",
     "TimestepError",
@@ -56,11 +60,13 @@ __all__ = [
 
 _MODULES = {
     "Approvals": "timestep.approvals",
+    "Keyring": "timestep.store.seal",
     "MultiModelProvider": "timestep.models",
     "MultiModelProviderMap": "timestep.models",
     "OllamaModel": "timestep.models",
     "OllamaModelProvider": "timestep.models",
     "RunStateStore": "timestep.store",
+    "Session": "timestep.session",
     "consume_result": "timestep.run",
     "run_agent": "timestep.run",
 }

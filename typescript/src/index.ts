@@ -28,5 +28,9 @@ export {
 } from './models/index.js';
 export type { EventHandler, RunAgentOptions, RunHooks } from './run.js';
 export { consumeResult, runAgent } from './run.js';
+export type { SessionOptions } from './session.js';
+export { Session } from './session.js';
 export type { Approval } from './store/base.js';
 export { RunStateStore } from './store/index.js';
+export type { KeyPair, KeySource, Keys } from './store/seal.js';
+export { Keyring } from './store/seal.js';
