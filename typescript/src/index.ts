@@ -30,7 +30,14 @@ export type { EventHandler, RunAgentOptions, RunHooks } from './run.js';
 export { consumeResult, runAgent } from './run.js';
 export type { SessionOptions } from './session.js';
 export { Session } from './session.js';
-export type { Approval } from './store/base.js';
+export type {
+  Approval,
+  Claim,
+  Decision,
+  Revision,
+  RunSummary,
+  StoreOptions,
+} from './store/index.js';
 export { RunStateStore } from './store/index.js';
 export type { KeyPair, KeySource, Keys } from './store/seal.js';
 export { Keyring } from './store/seal.js';

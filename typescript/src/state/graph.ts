@@ -79,6 +79,35 @@ function viewOf(agent: AnyAgent): AgentView {
   return { name: agent.name, handoffs, functions, kinds, labels, servers };
 }
 
+/**
+ * An agent and those it leads to, each once.
+ *
+ * @param behind finds agents behind agent tools; without it only handoffs are followed.
+ */
+export function* reachable(root: AnyAgent, behind?: AgentBehind): Generator<AnyAgent> {
+  const queue: AnyAgent[] = [root];
+  const seen = new Set<AnyAgent>();
+  for (let agent = queue.shift(); agent; agent = queue.shift()) {
+    if (seen.has(agent)) {
+      continue;
+    }
+    seen.add(agent);
+    yield agent;
+    for (const handoff of list(agent.handoffs)) {
+      const target = obj(handoff).toolName === undefined ? handoff : obj(handoff).agent;
+      if (isObj(target)) {
+        queue.push(target as unknown as AnyAgent);
+      }
+    }
+    for (const tool of objs(agent.tools)) {
+      const source = behind?.(tool);
+      if (source) {
+        queue.push(source);
+      }
+    }
+  }
+}
+
 /** The agents reachable from one. */
 export class Graph {
   readonly agents = new Map<string, AgentView>();
@@ -93,29 +122,11 @@ export class Graph {
     root: AnyAgent,
     readonly behind?: AgentBehind,
   ) {
-    const queue: AnyAgent[] = [root];
-    const seen = new Set<AnyAgent>();
-    for (let agent = queue.shift(); agent; agent = queue.shift()) {
-      if (seen.has(agent)) {
-        continue;
-      }
-      seen.add(agent);
+    for (const agent of reachable(root, behind)) {
       if (this.agents.has(agent.name)) {
         this.doubles.add(agent.name);
       } else {
         this.agents.set(agent.name, viewOf(agent));
-      }
-      for (const handoff of list(agent.handoffs)) {
-        const target = obj(handoff).toolName === undefined ? handoff : obj(handoff).agent;
-        if (isObj(target)) {
-          queue.push(target as unknown as AnyAgent);
-        }
-      }
-      for (const tool of objs(agent.tools)) {
-        const source = behind?.(tool);
-        if (source) {
-          queue.push(source);
-        }
       }
     }
   }

@@ -1,113 +1,96 @@
 /** One run in one file, with its log beside it (`docs/storage.md`, "A file"). */
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { StoreError } from '../errors.js';
-import type {
-  Backend,
-  Claimed,
-  Decision,
-  Facts,
-  Piece,
-  Revision,
-  RunSummary,
-  StoredApproval,
-  StoredRun,
-} from './base.js';
+import { validate } from '../state/document.js';
+import type { Backend, Facts, Piece, Revision, StoredRun } from './base.js';
 import { createFolders, isMissing, realPath, syncFolder, temporaryName, write } from './disk.js';
-import {
-  claimLine,
-  type DecisionDetails,
-  decideLine,
-  decisions,
-  everyCall,
-  notFound,
-  revisionLine,
-  revision as revisionOf,
-  summary,
-  waiting,
-} from './lines.js';
-import { EMPTY, mark, type RevisionLine, type RunLog } from './log.js';
+import { facts as factsOf } from './facts.js';
+import { decisions, notFound, revisionLine, revision as revisionOf } from './lines.js';
+import { runIdOf } from './location.js';
+import { apply, EMPTY, type Line, mark, type RevisionLine, type RunLog } from './log.js';
+import { type Build, LogBackend } from './logBackend.js';
 import { LogFile } from './logFile.js';
+import { checksum } from './pieces.js';
+import { decode } from './text.js';
 
-/** What the file holds, and what the log says of it. */
-interface Content {
-  bytes: Buffer;
-  /** With the revision of what is in the file, whoever put it there. */
+/** What is there: the document, and what is known of it. */
+interface Seen {
+  /** The content of the file; undefined where there is none. */
+  content?: Buffer;
   state: RunLog;
+  /** The line for a document that the log does not know; `state` has it already. */
+  adoption?: RevisionLine;
 }
 
-/** A file that keeps one run: its newest revision, as JSON that people and other tools can read. */
-export class FileBackend implements Backend {
+/**
+ * A file that keeps one run, in its newest revision only. The data of its pieces is the content
+ * of the file.
+ */
+export class FileBackend extends LogBackend implements Backend {
+  /** The id of the run: the name of the file without `.json`. */
   readonly runId: string;
-  readonly #given: string;
+  readonly #path: string;
 
   constructor(path: string) {
-    this.#given = path;
-    this.runId = fileRunId(path);
+    super();
+    this.#path = path;
+    this.runId = runIdOf(path);
   }
 
   async save(runId: string, piece: Piece, facts: Facts, owner?: string): Promise<void> {
     this.#check(runId);
-    const path = await realPath(this.#given);
-    const folder = dirname(path);
-    const changed = await createFolders(folder);
+    const path = await realPath(this.#path);
     const file = temporaryName(path);
-    await write(join(folder, file), piece.text ?? piece.data);
+    const line = (state: RunLog) =>
+      revisionLine(runId, state, { piece, facts, owner }, { size: 0, file }, new Date());
+    line((await this.#look(path)).state); // throws what is due before anything is written
+    const folders = await createFolders(dirname(path));
+    const temporary = join(dirname(path), file);
+    await write(temporary, piece.data);
     try {
-      await this.#append(path, ({ state }, now) =>
-        revisionLine(runId, state, { piece, facts, owner }, { size: 0, file }, now),
-      );
+      await this.#append(path, line);
     } catch (error) {
-      await fs.rm(join(folder, file), { force: true });
+      await fs.rm(temporary, { force: true });
       throw error;
     }
-    await settle(join(folder, file), path);
-    for (const each of changed) {
-      await syncFolder(each);
+    await putInPlace(temporary, path);
+    for (const folder of folders) {
+      await syncFolder(folder);
     }
   }
 
   async read(runId: string, revision?: number): Promise<StoredRun> {
-    const { bytes, state } = await this.#need(runId);
-    const newest = state.current?.revision ?? 0;
+    const { content, current, state } = await this.#need(runId);
+    const newest = current.revision;
     if (revision !== undefined && revision !== newest) {
       throw new StoreError(
-        `${this.#given} has no revision ${revision}: a file keeps the newest one, ${newest}`,
+        `${this.#path} has no revision ${revision}, only ${newest}`,
         'revision-not-found',
       );
     }
     return {
       revision: newest,
       newest,
-      pieces: [{ revision: newest, checksum: checksum(newest, bytes), data: bytes }],
+      pieces: [{ revision: newest, checksum: Buffer.from(current.check, 'hex'), data: content }],
       decisions: decisions(runId, state, new Date()),
     };
   }
 
   async clear(runId: string): Promise<void> {
     this.#check(runId);
-    const path = await realPath(this.#given);
-    if ((await readFile(path)) === undefined && (await readFile(logOf(path))) === undefined) {
+    const path = await realPath(this.#path);
+    const { content } = await this.#look(path);
+    if (content === undefined && (await readIfThere(logOf(path))) === undefined) {
       return;
     }
-    await this.#append(path, ({ state }, now) => ({ ...mark(state, now), cleared: true }));
-    await using log = await LogFile.open(logOf(path));
-    if (log?.state.ended !== undefined) {
-      await finish(log, path);
-    }
+    await this.#append(path, (state) => ({ ...mark(state, new Date()), cleared: true }));
+    await this.#look(path); // whoever looks meets the end of the log, and removes both
   }
 
-  async runs(): Promise<RunSummary[]> {
-    const content = await this.#content();
-    return content === undefined ? [] : [summary(this.runId, content.state, new Date())];
-  }
-
-  async history(runId: string): Promise<Revision[]> {
-    const { bytes, state } = await this.#need(runId);
-    return state.current === undefined
-      ? []
-      : [{ ...revisionOf(state.current), size: bytes.length }];
+  override async history(runId: string): Promise<Revision[]> {
+    const { content, current } = await this.#need(runId);
+    return [{ ...revisionOf(current), size: content.length }];
   }
 
   async prune(runId: string): Promise<number> {
@@ -115,159 +98,159 @@ export class FileBackend implements Backend {
     return 0;
   }
 
-  async claim(runId: string, owner: string, milliseconds: number, seen?: number): Promise<Claimed> {
-    this.#check(runId);
-    const { until } = await this.#append(await realPath(this.#given), (content, now) => {
-      need(runId, content);
-      return claimLine(runId, content.state, { owner, milliseconds, seen }, now);
-    });
-    return { owner, until: new Date(until) };
-  }
-
-  async release(runId: string, owner: string): Promise<void> {
-    const { state } = await this.#need(runId);
-    if (state.claim?.claim === owner) {
-      await this.#append(await realPath(this.#given), (content, now) => ({
-        ...mark(content.state, now),
-        release: owner,
-      }));
-    }
-  }
-
-  async approvals(
-    runId?: string,
-    { resolved = false }: { resolved?: boolean } = {},
-  ): Promise<StoredApproval[]> {
-    const content = runId === undefined ? await this.#content() : await this.#need(runId);
-    if (content === undefined) {
-      return [];
-    }
-    if (resolved) {
-      await using log = await LogFile.open(logOf(await realPath(this.#given)));
-      if (log !== undefined) {
-        return everyCall(this.runId, await log.all());
-      }
-    }
-    return waiting(this.runId, content.state);
-  }
-
-  async decide(
-    runId: string,
-    callId: string,
-    decision: Decision,
-    details: DecisionDetails,
-  ): Promise<void> {
-    this.#check(runId);
-    await this.#append(await realPath(this.#given), (content, now) => {
-      need(runId, content);
-      return decideLine(runId, content.state, callId, decision, details, now);
-    });
-  }
-
   addItems(): Promise<void> {
-    return Promise.reject(this.#noSessions());
+    return this.#refuseSessions();
   }
 
   readItems(): Promise<(string | Uint8Array)[]> {
-    return Promise.reject(this.#noSessions());
+    return this.#refuseSessions();
   }
 
   popItem(): Promise<string | Uint8Array | undefined> {
-    return Promise.reject(this.#noSessions());
+    return this.#refuseSessions();
   }
 
   clearItems(): Promise<void> {
-    return Promise.reject(this.#noSessions());
+    return this.#refuseSessions();
   }
 
-  async close(): Promise<void> {}
-
-  #noSessions(): StoreError {
-    return new StoreError(`${this.#given} is a file, which keeps no sessions`, 'unknown-location', {
-      hint: 'Give a folder, postgresql://user@host/database or pglite:<folder>.',
+  protected override async append<T extends (object & { id: string }) | undefined>(
+    runId: string,
+    build: Build<T>,
+  ): Promise<T> {
+    const { state } = await this.#need(runId);
+    const line = build(state); // throws what is due before anything is written
+    if (line === undefined) {
+      return line;
+    }
+    return await this.#append(await realPath(this.#path), (now) => {
+      if (now.current === undefined) {
+        throw notFound(runId);
+      }
+      return build(now);
     });
+  }
+
+  protected override async states(): Promise<[string, RunLog][]> {
+    const { state } = await this.#look();
+    return state.current === undefined ? [] : [[this.runId, state]];
+  }
+
+  protected override async one(runId: string): Promise<[string, RunLog]> {
+    return [runId, (await this.#need(runId)).state];
+  }
+
+  protected override async lines(runId: string): Promise<{ line: Line }[]> {
+    await this.#need(runId);
+    const path = await realPath(this.#path);
+    const { adoption } = await this.#look(path);
+    await using log = await LogFile.open(logOf(path));
+    const accepted = (await log?.all())?.accepted ?? [];
+    return adoption === undefined ? accepted : [...accepted, { line: adoption as unknown as Line }];
+  }
+
+  #refuseSessions(): Promise<never> {
+    const error = new StoreError(
+      `${this.#path} is a file, which keeps no sessions`,
+      'unknown-location',
+      { hint: 'Give a folder or a database.' },
+    );
+    return Promise.reject(error);
   }
 
   #check(runId: string): void {
     if (runId !== this.runId) {
       throw new StoreError(
-        `${this.#given} keeps the run ${this.runId}, not ${JSON.stringify(runId)}`,
+        `${this.#path} keeps the run ${this.runId}, not ${runId}`,
         'unknown-location',
-        { hint: 'Leave the run id out, or give a folder, which keeps many runs.' },
+        { hint: 'Give a folder or a database for many runs.' },
       );
     }
   }
 
-  async #need(runId: string): Promise<Content> {
+  async #need(runId: string): Promise<{ content: Buffer; current: RevisionLine; state: RunLog }> {
     this.#check(runId);
-    const content = await this.#content();
-    if (content === undefined) {
-      throw notFound(runId);
+    const { content, state } = await this.#look();
+    if (content === undefined || state.current === undefined) {
+      throw new StoreError(`no run state at ${this.#path}`, 'state-not-found');
     }
-    return content;
+    return { content, current: state.current, state };
   }
 
-  /** What is in the file, with what the log says of it; undefined where there is no run. */
-  async #content(): Promise<Content | undefined> {
-    const path = await realPath(this.#given);
+  /** What is there. Finishes what somebody has begun; writes nothing new. */
+  async #look(path?: string): Promise<Seen> {
+    const target = path ?? (await realPath(this.#path));
     for (;;) {
-      await using log = await LogFile.open(logOf(path));
-      if (log === undefined) {
-        const bytes = await readFile(path);
-        // A log that has come since knows better.
-        if ((await readFile(logOf(path))) === undefined) {
-          return bytes && { bytes, state: await adopted(EMPTY, bytes, path) };
-        }
-        continue;
-      }
-      const content = await contentOf(log, path);
-      if (content !== 'again') {
-        return content.bytes === undefined ? undefined : (content as Content);
+      await using log = await LogFile.open(logOf(target));
+      const seen = await this.#see(target, log);
+      if (seen !== undefined) {
+        return seen;
       }
     }
   }
 
-  /** Appends the line that is right upon what is there now; the line that was accepted. */
-  async #append<T extends object & { id: string }>(
+  /** Appends what is right upon what is there, after a line for a document the log has not. */
+  async #append<T extends (object & { id: string }) | undefined>(
     path: string,
-    build: (content: { bytes?: Buffer; state: RunLog }, now: Date) => T,
+    build: Build<T>,
   ): Promise<T> {
     for (;;) {
       await using log = await openLog(path);
-      const content = await contentOf(log, path);
-      if (content === 'again') {
-        continue;
-      }
-      const line = build(content, new Date());
-      if (await log.append({ line })) {
-        return line;
+      const seen = await this.#see(path, log);
+      if (seen?.adoption !== undefined) {
+        await log.append(seen.adoption);
+      } else if (seen?.content === undefined && log.state.current !== undefined && seen) {
+        // Somebody has removed the document, and with it the run.
+        const cleared = { ...mark(log.state, new Date()), cleared: true };
+        await log.append(cleared);
+      } else if (seen !== undefined) {
+        const line = build(seen.state);
+        if (line === undefined || (await log.append(line))) {
+          return line;
+        }
       }
     }
   }
-}
 
-/** The run id of a file: its name without `.json`. */
-export function fileRunId(path: string): string {
-  return basename(path).replace(/\.json$/, '');
-}
-
-/** What tells the content of a file from another. */
-export function checksum(revision: number, bytes: Uint8Array): Uint8Array {
-  const hash = createHash('sha256').update(`${revision}:0:`).update(bytes).digest();
-  return new Uint8Array(hash.subarray(0, 8));
+  /** What is there; undefined where it changed under this very look. */
+  async #see(path: string, log: LogFile | undefined): Promise<Seen | undefined> {
+    if (log?.state.ended !== undefined) {
+      await finish(log, path);
+      return undefined;
+    }
+    const state = log?.state ?? EMPTY;
+    const { current } = state;
+    if (current?.file !== undefined) {
+      await putInPlace(join(dirname(path), basename(current.file)), path);
+    }
+    const content = await readIfThere(path);
+    if (log === undefined) {
+      if ((await readIfThere(logOf(path))) !== undefined) {
+        return undefined;
+      }
+    } else if ((await log.refresh()).length > 0) {
+      return undefined;
+    }
+    if (content === undefined) {
+      return { state: current === undefined ? state : EMPTY };
+    }
+    if (current !== undefined && current.check === checkOf(current.revision, content)) {
+      return { content, state };
+    }
+    const adoption = await adopted(this.runId, state, content, path);
+    return { content, state: apply(state, adoption as unknown as Line), adoption };
+  }
 }
 
 function logOf(path: string): string {
   return `${path}.log`;
 }
 
-function need(runId: string, { bytes }: { bytes?: Buffer }): void {
-  if (bytes === undefined) {
-    throw notFound(runId);
-  }
+function checkOf(revision: number, content: Uint8Array): string {
+  return Buffer.from(checksum(revision, undefined, content)).toString('hex');
 }
 
-async function readFile(path: string): Promise<Buffer | undefined> {
+async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
     return await fs.readFile(path);
   } catch (error) {
@@ -291,98 +274,67 @@ async function openLog(path: string): Promise<LogFile> {
 }
 
 /** Puts the document of an accepted save in place, unless somebody has. */
-async function settle(temporary: string, path: string): Promise<void> {
+async function putInPlace(temporary: string, path: string): Promise<void> {
   try {
     await fs.rename(temporary, path);
   } catch (error) {
-    if (!isMissing(error)) {
-      throw error;
+    if (isMissing(error)) {
+      return;
     }
+    throw error;
   }
   await syncFolder(dirname(path));
 }
 
 /** Removes the run of a log that was cleared. */
 async function finish(log: LogFile, path: string): Promise<void> {
+  if (!(await log.current())) {
+    return;
+  }
   const { file } = log.state.current ?? {};
-  if (await log.current()) {
-    if (file !== undefined) {
-      await fs.rm(join(dirname(path), basename(file)), { force: true });
-    }
-    await fs.rm(path, { force: true });
-    await fs.rm(log.path, { force: true });
-    await syncFolder(dirname(path));
+  if (file !== undefined) {
+    await fs.rm(join(dirname(path), basename(file)), { force: true });
   }
+  await fs.rm(path, { force: true });
+  await fs.rm(log.path, { force: true });
+  await syncFolder(dirname(path));
 }
 
-/** What is in the file as the log has it; 'again' where the log went on or ended meanwhile. */
-async function contentOf(
-  log: LogFile,
+/** The line of a document that somebody else has put there. */
+async function adopted(
+  runId: string,
+  state: RunLog,
+  content: Buffer,
   path: string,
-): Promise<{ bytes?: Buffer; state: RunLog } | 'again'> {
-  if (log.state.ended !== undefined) {
-    await finish(log, path);
-    return 'again';
-  }
-  const { current } = log.state;
-  if (current?.file !== undefined) {
-    const temporary = join(dirname(path), basename(current.file));
-    if ((await fs.stat(temporary).catch(() => undefined)) !== undefined) {
-      await settle(temporary, path);
-    }
-  }
-  const bytes = await readFile(path);
-  await log.refresh();
-  if (log.state.current !== current || log.state.ended !== undefined) {
-    return 'again';
-  }
-  if (bytes === undefined) {
-    if (current === undefined) {
-      return { state: log.state };
-    }
-    // Somebody else has removed the document, and with it the run.
-    const cleared = { ...mark(log.state, new Date()), cleared: true };
-    await log.append({ line: cleared });
-    return 'again';
-  }
-  const same =
-    current !== undefined &&
-    Buffer.from(checksum(current.revision, bytes)).toString('hex') === current.check;
-  return { bytes, state: same ? log.state : await adopted(log.state, bytes, path) };
-}
-
-/** The state of a run whose document somebody else has put in its place. */
-async function adopted(state: RunLog, bytes: Buffer, path: string): Promise<RunLog> {
+): Promise<RevisionLine> {
   const revision = (state.current?.revision ?? 0) + 1;
+  const check = checksum(revision, undefined, content);
+  const piece: Piece = { revision, checksum: check, data: content };
   const changed = await fs.stat(path).then(
     ({ mtime }) => mtime,
     () => new Date(),
   );
-  const at = changed.toISOString();
-  const document = parsed(bytes);
-  const writer = document.writer as { language?: unknown } | undefined;
-  const current: RevisionLine = {
-    id: '',
-    at,
-    revision,
-    size: 0,
-    check: Buffer.from(checksum(revision, bytes)).toString('hex'),
-    language: String(writer?.language ?? ''),
-    status: String(document.status ?? 'interrupted'),
-    agent: String(document.current_agent ?? ''),
-    turn: Number(document.current_turn ?? 0),
-    created: state.current?.created ?? at,
-    pending: [],
-    decided: [],
-  };
-  return { ...state, current, decided: new Map() };
+  const saved = { piece, facts: factsIn(content), owner: state.claim?.claim };
+  const { owner: _, ...line } = revisionLine(runId, state, saved, { size: 0 }, changed);
+  return line;
 }
 
-function parsed(bytes: Buffer): Record<string, unknown> {
+/** The facts of a document; next to nothing where it is sealed or damaged. */
+function factsIn(content: Buffer): Facts {
   try {
-    const value: unknown = JSON.parse(bytes.toString());
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+    const document: unknown = decode(content, 'the file');
+    validate(document);
+    return factsOf(document, undefined, new Map());
   } catch {
-    return {}; // reading the run says what is wrong with it
+    return {
+      agent: '',
+      status: 'not_started',
+      turn: 0,
+      language: 'typescript',
+      pending: [],
+      decided: {},
+      calls: [],
+      usage: [],
+    };
   }
 }

@@ -3,34 +3,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { deflate } from 'node:zlib';
 import { StoreError } from '../errors.js';
-import type {
-  Backend,
-  Claimed,
-  Decision,
-  Facts,
-  Piece,
-  Revision,
-  RunSummary,
-  StoredApproval,
-  StoredRun,
-} from './base.js';
+import type { Backend, Facts, Piece, StoredRun } from './base.js';
 import { create, folderName, generation, ids, newest, remove, succeed } from './generations.js';
-import {
-  byAge,
-  claimLine,
-  type DecisionDetails,
-  decideLine,
-  decisions,
-  everyCall,
-  movedLine,
-  needRun,
-  notFound,
-  revisionLine,
-  revision as revisionOf,
-  stale,
-  summary,
-  waiting,
-} from './lines.js';
+import { decisions, movedLine, notFound, revisionLine, stale } from './lines.js';
 import {
   dataLine,
   EMPTY,
@@ -41,7 +16,8 @@ import {
   type RevisionLine,
   type RunLog,
 } from './log.js';
-import { type Addition, LogFile } from './logFile.js';
+import { type Build, LogBackend } from './logBackend.js';
+import { LogFile } from './logFile.js';
 import { Sessions } from './sessions.js';
 
 const compress = promisify(deflate);
@@ -50,30 +26,28 @@ const compress = promisify(deflate);
 const AT_ONCE = 16;
 
 /** A folder that keeps runs and sessions. Nothing is created before something is saved. */
-export class FolderBackend implements Backend {
+export class FolderBackend extends LogBackend implements Backend {
   readonly #runs: string;
   readonly #sessions: Sessions;
 
   constructor(path: string) {
+    super();
     this.#runs = join(path, 'runs');
     this.#sessions = new Sessions(join(path, 'sessions'));
   }
 
   async save(runId: string, piece: Piece, facts: Facts, owner?: string): Promise<void> {
     const data = await dataOf(piece);
-    const addition = (state: RunLog): Addition => ({
-      line: revisionLine(runId, state, { piece, facts, owner }, { size: data.length }, new Date()),
-      data,
-    });
+    const line = (state: RunLog) =>
+      revisionLine(runId, state, { piece, facts, owner }, { size: data.length }, new Date());
     for (;;) {
-      if (await this.#append(runId, addition)) {
+      if ((await this.#append(runId, line, data)) !== 'no log') {
         return;
       }
       if (piece.revision !== 1) {
         throw stale(runId, 0);
       }
-      const { line } = addition(EMPTY);
-      if (await create(this.#folder(runId), encode(line, data))) {
+      if (await create(this.#folder(runId), encode(line(EMPTY), data))) {
         return;
       }
     }
@@ -81,108 +55,46 @@ export class FolderBackend implements Backend {
 
   async read(runId: string, revision?: number): Promise<StoredRun> {
     await using log = await this.#need(runId);
-    const { revision: last } = needRun(runId, log.state);
+    const last = log.state.current?.revision ?? 0;
     const wanted = revision ?? last;
-    const isBase = ({ revision: number, base }: Line) =>
-      typeof number === 'number' && number <= wanted && base === undefined;
-    const accepted = (await log.back(isBase)).filter(({ line }) => line.revision !== undefined);
-    if (wanted > last || wanted < Number(accepted[0]?.line.revision)) {
+    const isWhole = ({ line }: { line: Line }) =>
+      Number(line.revision) <= wanted && line.base === undefined;
+    const accepted = await log.back(isWhole);
+    const found = accepted.filter(({ line }) => Number(line.revision) <= wanted);
+    if (wanted > last || found.length === 0) {
       throw new StoreError(`the run ${runId} has no revision ${wanted}`, 'revision-not-found');
     }
-    const until = accepted.filter(({ line }) => Number(line.revision) <= wanted);
-    const first = until.findLastIndex(({ line }) => isBase(line));
-    const pieces = until.slice(Math.max(first, 0)).map((entry) => pieceOf(log, entry));
+    const first = Math.max(0, found.findLastIndex(isWhole));
     return {
       revision: wanted,
       newest: last,
-      pieces: await Promise.all(pieces),
+      pieces: await Promise.all(found.slice(first).map((entry) => pieceOf(log, entry))),
       decisions: decisions(runId, log.state, new Date()),
     };
   }
 
   async clear(runId: string): Promise<void> {
-    await this.#append(runId, (state) => ({ line: { ...mark(state, new Date()), cleared: true } }));
+    await this.#append(runId, (state) => ({ ...mark(state, new Date()), cleared: true }));
     // Whoever looks for the log meets its end, and removes it.
     const log = await this.#open(runId);
     await log?.[Symbol.asyncDispose]();
   }
 
-  async runs(): Promise<RunSummary[]> {
-    const runs = await this.#each((runId, log) => [summary(runId, log.state, new Date())]);
-    return runs.sort((left, right) => right.updatedAt.getTime() - left.updatedAt.getTime());
-  }
-
-  async history(runId: string): Promise<Revision[]> {
-    await using log = await this.#need(runId);
-    const { accepted } = await log.all();
-    return accepted
-      .filter(({ line }) => line.revision !== undefined)
-      .map(({ line }) => revisionOf(line as unknown as RevisionLine));
-  }
-
   async prune(runId: string, oldest: Piece): Promise<number> {
     const data = await dataOf(oldest);
-    const revisions = await this.history(runId);
-    const dropped = revisions.filter(({ revision }) => revision < oldest.revision).length;
-    if (dropped === 0) {
-      return 0;
-    }
-    await this.#append(runId, (state, path) => ({
-      line: movedLine(state, generation(path) + 1, oldest, data.length, new Date()),
-      data,
-    }));
-    await (await this.#need(runId))[Symbol.asyncDispose]();
-    return dropped;
-  }
-
-  async claim(runId: string, owner: string, milliseconds: number, seen?: number): Promise<Claimed> {
-    let until = '';
-    const found = await this.#append(runId, (state) => {
-      const line = claimLine(runId, state, { owner, milliseconds, seen }, new Date());
-      until = line.until;
-      return { line };
-    });
-    if (!found) {
-      throw notFound(runId);
-    }
-    return { owner, until: new Date(until) };
-  }
-
-  async release(runId: string, owner: string): Promise<void> {
-    const found = await this.#append(runId, (state) =>
-      state.claim?.claim === owner
-        ? { line: { ...mark(state, new Date()), release: owner } }
-        : undefined,
-    );
-    if (!found) {
-      throw notFound(runId);
-    }
-  }
-
-  async approvals(
-    runId?: string,
-    { resolved = false }: { resolved?: boolean } = {},
-  ): Promise<StoredApproval[]> {
-    const calls = async (id: string, log: LogFile) =>
-      resolved ? everyCall(id, await log.all()) : waiting(id, log.state);
-    if (runId === undefined) {
-      return (await this.#each(calls)).sort(byAge);
-    }
-    await using log = await this.#need(runId);
-    return (await calls(runId, log)).sort(byAge);
-  }
-
-  async decide(
-    runId: string,
-    callId: string,
-    decision: Decision,
-    details: DecisionDetails,
-  ): Promise<void> {
-    const found = await this.#append(runId, (state) => ({
-      line: decideLine(runId, state, callId, decision, details, new Date()),
-    }));
-    if (!found) {
-      throw notFound(runId);
+    for (;;) {
+      await using log = await this.#need(runId);
+      const revisions = (await log.all()).accepted.map(({ line }) => Number(line.revision));
+      const dropped = revisions.filter((revision) => revision < oldest.revision).length;
+      if (dropped === 0 || !revisions.includes(oldest.revision)) {
+        return 0;
+      }
+      const next = generation(log.path) + 1;
+      const line = movedLine(log.state, next, oldest, data.length, new Date());
+      if (await log.append(line, data)) {
+        await finish(log);
+        return dropped;
+      }
     }
   }
 
@@ -202,7 +114,46 @@ export class FolderBackend implements Backend {
     return this.#sessions.clear(sessionId);
   }
 
-  async close(): Promise<void> {}
+  protected override async append<T extends (object & { id: string }) | undefined>(
+    runId: string,
+    build: Build<T>,
+  ): Promise<T> {
+    const added = await this.#append(runId, (state) => {
+      if (state.current === undefined) {
+        throw notFound(runId);
+      }
+      return build(state);
+    });
+    if (added === 'no log') {
+      throw notFound(runId);
+    }
+    return added;
+  }
+
+  protected override async states(): Promise<[string, RunLog][]> {
+    const left = await ids(this.#runs);
+    const found: [string, RunLog][] = [];
+    const next = async () => {
+      for (let runId = left.pop(); runId !== undefined; runId = left.pop()) {
+        await using log = await this.#open(runId);
+        if (log?.state.current !== undefined) {
+          found.push([runId, log.state]);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, next));
+    return found;
+  }
+
+  protected override async one(runId: string): Promise<[string, RunLog]> {
+    await using log = await this.#need(runId);
+    return [runId, log.state];
+  }
+
+  protected override async lines(runId: string): Promise<Entry[]> {
+    await using log = await this.#need(runId);
+    return (await log.all()).accepted;
+  }
 
   #folder(runId: string): string {
     return join(this.#runs, folderName(runId));
@@ -228,6 +179,7 @@ export class FolderBackend implements Backend {
     }
   }
 
+  /** @throws StoreError `state-not-found`. */
   async #need(runId: string): Promise<LogFile> {
     const log = await this.#open(runId);
     if (log?.state.current === undefined) {
@@ -237,39 +189,21 @@ export class FolderBackend implements Backend {
     return log;
   }
 
-  /** Appends what is right upon the state there is; whether there is a log at all. */
-  async #append(
+  async #append<T extends (object & { id: string }) | undefined>(
     runId: string,
-    addition: (state: RunLog, path: string) => Addition | undefined,
-  ): Promise<boolean> {
+    build: Build<T>,
+    data?: string,
+  ): Promise<T | 'no log'> {
     for (;;) {
       await using log = await this.#open(runId);
       if (log === undefined) {
-        return false;
+        return 'no log';
       }
-      do {
-        const added = addition(log.state, log.path);
-        if (added === undefined || (await log.append(added))) {
-          return true;
-        }
-      } while (log.state.ended === undefined && (await log.current()));
+      const line = build(log.state);
+      if (line === undefined || (await log.append(line, data))) {
+        return line;
+      }
     }
-  }
-
-  /** What all runs give. */
-  async #each<T>(work: (runId: string, log: LogFile) => T[] | Promise<T[]>): Promise<T[]> {
-    const left = await ids(this.#runs);
-    const found: T[] = [];
-    const next = async () => {
-      for (let runId = left.pop(); runId !== undefined; runId = left.pop()) {
-        await using log = await this.#open(runId);
-        if (log?.state.current !== undefined) {
-          found.push(...(await work(runId, log)));
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, next));
-    return found;
   }
 }
 
@@ -289,31 +223,28 @@ async function pieceOf(log: LogFile, entry: Entry): Promise<Piece> {
 
 /** Does what the line at the end of a log says. */
 async function finish(log: LogFile): Promise<void> {
-  const { state, accepted } = await log.all();
-  const { ended } = state;
-  if (ended?.cleared === true) {
+  if (log.state.ended?.cleared === true) {
     await remove(log.path);
     return;
   }
+  const { accepted } = await log.all();
   const end = accepted.at(-1);
-  const first = accepted.findIndex(({ line }) => line.revision === ended?.oldest);
+  const first = accepted.findIndex(({ line }) => line.revision === end?.line.oldest);
+  if (end === undefined || first === -1 || !(await log.current())) {
+    return; // somebody else has finished it, and the next generation is there
+  }
   const parts: Buffer[] = [];
   let last: string | undefined;
   for (const entry of accepted.slice(first, -1)) {
-    const { after: _, ...line } = entry.line;
-    const moved: Record<string, unknown> = last === undefined ? line : { ...line, after: last };
-    let data = '';
-    if (last === undefined && end !== undefined) {
-      delete moved.base;
-      Object.assign(moved, { size: ended?.size, check: ended?.check });
-      data = await log.text(end);
-    } else if (line.revision !== undefined) {
-      data = await log.text(entry);
+    const { after: _, base, ...line } = entry.line;
+    if (last === undefined) {
+      const { size, check } = end.line;
+      parts.push(encode({ ...line, size, check }, await log.text(end)));
+    } else {
+      const moved = { ...line, ...(base !== undefined && { base }), after: last };
+      parts.push(encode(moved, line.revision === undefined ? '' : await log.text(entry)));
     }
-    parts.push(encode(moved, data));
-    last = entry.line.id;
+    last = line.id;
   }
-  if (await log.current()) {
-    await succeed(log.path, Buffer.concat(parts));
-  }
+  await succeed(log.path, Buffer.concat(parts));
 }

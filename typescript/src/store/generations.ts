@@ -5,6 +5,9 @@ import { basename, dirname, join } from 'node:path';
 import { StoreError } from '../errors.js';
 import { createFolders, isMissing, syncFolder, write } from './disk.js';
 
+/** What a file system takes as a name, in bytes. */
+const LONGEST = 255;
+
 const LOG = /^([1-9]\d{0,15})\.log$/;
 
 /**
@@ -14,7 +17,7 @@ const LOG = /^([1-9]\d{0,15})\.log$/;
  */
 export function folderName(id: string): string {
   checkId(id);
-  return [...Buffer.from(id)]
+  const name = [...Buffer.from(id)]
     .map((byte) => {
       const character = String.fromCharCode(byte);
       return /[A-Za-z0-9_-]/.test(character)
@@ -22,6 +25,12 @@ export function folderName(id: string): string {
         : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
     })
     .join('');
+  if (name.length > LONGEST) {
+    throw new StoreError(`the id ${id} is too long for the name of a folder`, 'unknown-location', {
+      hint: 'Give a shorter one, or use a database.',
+    });
+  }
+  return name;
 }
 
 /** @throws StoreError `unknown-location` for what is no run id or session id. */
@@ -30,7 +39,7 @@ export function checkId(id: string): void {
     typeof id !== 'string' ||
     id.length === 0 ||
     [...id].length > 200 ||
-    /\p{Surrogate}/u.test(id)
+    /[\0\p{Surrogate}]/u.test(id)
   ) {
     throw new StoreError(
       `${JSON.stringify(id)} is no id: an id is text of 1 to 200 characters`,

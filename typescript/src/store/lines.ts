@@ -12,7 +12,7 @@ import type {
 import {
   type ClaimLine,
   type DecideLine,
-  type Folded,
+  type Entry,
   type MovedLine,
   mark,
   type PendingLine,
@@ -42,11 +42,11 @@ export function fromText(value: string | { sealed: string }): Uint8Array {
 }
 
 /** @throws StoreError `state-not-found` if the log holds no run. */
-export function needRun(runId: string, state: RunLog): RevisionLine {
-  if (state.current === undefined || state.ended !== undefined) {
+export function needRun(runId: string, { current }: RunLog): RevisionLine {
+  if (current === undefined) {
     throw notFound(runId);
   }
-  return state.current;
+  return current;
 }
 
 /** The error for a run that is not there. */
@@ -72,7 +72,6 @@ function good(decision: DecideLine | undefined, now: Date): decision is DecideLi
  * The line of a save.
  *
  * @param stored - `size`, and `file` where the document is a file of its own.
- * @param newest - The revision there is, where that is not the one of the log.
  * @throws StoreError `stale-state`, `already-claimed`.
  */
 export function revisionLine(
@@ -81,8 +80,8 @@ export function revisionLine(
   { piece, facts, owner }: { piece: Piece; facts: Facts; owner?: string },
   stored: { size: number; file?: string },
   now: Date,
-  newest = state.current?.revision ?? 0,
 ): RevisionLine {
+  const newest = state.current?.revision ?? 0;
   if (piece.revision !== newest + 1) {
     throw stale(runId, newest);
   }
@@ -167,8 +166,8 @@ export function claimLine(
   state: RunLog,
   { owner, milliseconds, seen }: { owner: string; milliseconds: number; seen?: number },
   now: Date,
-  newest = state.current?.revision ?? 0,
 ): ClaimLine {
+  const newest = state.current?.revision ?? 0;
   refuseOthers(runId, state, owner, now);
   if (seen !== undefined && seen !== newest) {
     throw stale(runId, newest);
@@ -266,7 +265,10 @@ export function decisions(runId: string, state: RunLog, now: Date): StoredApprov
 }
 
 /** Every call of a whole log, those the run has gone past too. */
-export function everyCall(runId: string, { accepted }: Pick<Folded, 'accepted'>): StoredApproval[] {
+export function everyCall(
+  runId: string,
+  accepted: Iterable<Pick<Entry, 'line'>>,
+): StoredApproval[] {
   const calls = new Map<string, StoredApproval>();
   let decided = new Map<string, DecideLine>();
   let before: readonly PendingLine[] = [];

@@ -1,6 +1,6 @@
 /** Where runs and sessions are kept: what a location says, and opening it. */
 import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { Backend } from './base.js';
 
@@ -55,6 +55,11 @@ export function parse(location: string): Location {
   throw unknown(location);
 }
 
+/** The id of the run a file keeps: the file's name without `.json`. */
+export function runIdOf(path: string): string {
+  return basename(path).replace(/\.json$/, '');
+}
+
 function unknown(location: unknown): StoreError {
   return new StoreError(`${JSON.stringify(location)} is no location`, 'unknown-location', {
     hint: FORMS,
@@ -74,8 +79,8 @@ const opened = new Map<string, Opened>();
  *
  * @throws StoreError `unknown-location`, and what opening a database may.
  */
-export async function openBackend(location: string): Promise<Backend> {
-  const parsed = parse(location);
+export async function openBackend(location: string | Location): Promise<Backend> {
+  const parsed = typeof location === 'string' ? parse(location) : location;
   const key = `${parsed.kind}:${parsed.kind === 'postgresql' ? parsed.url : parsed.path}`;
   let entry = opened.get(key);
   if (entry === undefined) {

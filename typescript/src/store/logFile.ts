@@ -1,12 +1,6 @@
 /** The log of a run as a file. */
 import { AppendFile } from './appendFile.js';
-import { EMPTY, type Entry, type Folded, fold, type Line, type RunLog, Tail } from './log.js';
-
-/** What is appended to a log: its line, and the data line that goes before it. */
-export interface Addition {
-  line: object & { id: string };
-  data?: string;
-}
+import { EMPTY, type Entry, type Folded, fold, type RunLog, Tail } from './log.js';
 
 /** The log of a run that is open for one piece of work. */
 export class LogFile extends AppendFile {
@@ -50,14 +44,14 @@ export class LogFile extends AppendFile {
   }
 
   /** The accepted lines from the end back to the first one that is `enough`, oldest first. */
-  async back(enough: (line: Line) => boolean): Promise<Entry[]> {
+  async back(enough: (entry: Entry) => boolean): Promise<Entry[]> {
     const accepted: Entry[] = [];
     let wanted = this.state.last;
     for await (const entry of this.backward()) {
       if (entry.line.id === wanted) {
         accepted.push(entry);
         wanted = entry.line.after;
-        if (wanted === undefined || enough(entry.line)) {
+        if (wanted === undefined || enough(entry)) {
           return accepted.reverse();
         }
       }
@@ -86,7 +80,7 @@ export class LogFile extends AppendFile {
    *
    * Rejects with the error of the file system; nothing may be told as done then.
    */
-  async append({ line, data }: Addition): Promise<boolean> {
+  async append(line: object & { id: string }, data?: string): Promise<boolean> {
     await this.write(line, data);
     const accepted = await this.refresh();
     if (!accepted.some((entry) => entry.line.id === line.id)) {

@@ -1,0 +1,96 @@
+/** A claim on a run: nobody else resumes or saves it until the claim ends. */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { StoreError } from '../errors.js';
+import type { Backend, Claimed } from './base.js';
+
+/** A name for who claims a run: the machine, the process, and something of its own. */
+export function newOwner(): string {
+  return `${hostname()}-${process.pid}-${randomBytes(4).toString('hex')}`;
+}
+
+/**
+ * A run that is held, renewed in the background until it is released; the renewal keeps no process
+ * alive.
+ *
+ * `await using` releases it at the end. Where the claim was lost, because it could not be renewed
+ * in time, `lost` is true, and the next save of its store throws `StoreError` (`claim-lost`).
+ */
+export class Claim implements AsyncDisposable {
+  readonly owner: string;
+  /** When the claim ends if it is not renewed. */
+  until: Date;
+  lost = false;
+  /** Who holds the run, where somebody else has got it. */
+  holder: Claimed | undefined;
+  readonly #timer: NodeJS.Timeout;
+  /** When it was taken or renewed last, by the own clock: that of a database may be another. */
+  #since = Date.now();
+  #renewing: Promise<void> | undefined;
+
+  /** @param milliseconds - The lease; it is renewed every third of it. */
+  constructor(
+    private readonly backend: Backend,
+    private readonly runId: string,
+    claimed: Claimed,
+    private readonly milliseconds: number,
+    private readonly ended: () => void,
+  ) {
+    this.owner = claimed.owner;
+    this.until = claimed.until;
+    this.#timer = setInterval(() => {
+      this.#renewing ??= this.#renew().finally(() => {
+        this.#renewing = undefined;
+      });
+    }, milliseconds / 3).unref();
+  }
+
+  /** Gives the run back. Twice is no error, nor is a claim that was lost. */
+  async release(): Promise<void> {
+    await this.stop();
+    this.ended();
+    if (!this.lost) {
+      try {
+        await this.backend.release(this.runId, this.owner);
+      } catch (error) {
+        if (!(error instanceof StoreError)) {
+          throw error;
+        }
+      }
+    }
+  }
+
+  /** Renews the claim no more, so that it ends at `until`. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#renewing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  async #renew(): Promise<void> {
+    const asked = Date.now();
+    try {
+      const { until } = await this.backend.claim(this.runId, this.owner, this.milliseconds);
+      // Between the end of a claim and its renewal anybody may have had the run.
+      this.lost ||= asked - this.#since >= this.milliseconds;
+      this.until = until;
+      this.#since = asked;
+    } catch (error) {
+      // Anything but the loss of it may pass, as long as there is time left.
+      this.lost ||= Date.now() - this.#since >= this.milliseconds;
+      if (error instanceof StoreError && LOSSES.has(error.code)) {
+        this.lost = true;
+        const { owner, until } = error;
+        this.holder = owner !== undefined && until !== undefined ? { owner, until } : undefined;
+      }
+    }
+    if (this.lost) {
+      clearInterval(this.#timer);
+    }
+  }
+}
+
+const LOSSES = new Set<string>(['already-claimed', 'state-not-found']);
