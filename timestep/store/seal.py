@@ -98,7 +98,7 @@ class Keyring:
         key_id, key = pair
         nonce = os.urandom(_NONCE)
         name = key_id.encode()
-        sealed = _cipher(key).encrypt(nonce, data, place.encode())
+        sealed = _cipher(key).encrypt(nonce, data, _bound(place))
         return b"".join((_MARK, bytes([len(name)]), name, nonce, sealed))
 
     async def open(self, data: bytes, place: str) -> bytes:
@@ -115,7 +115,7 @@ class Keyring:
         from cryptography.exceptions import InvalidTag
 
         try:
-            return cipher.decrypt(nonce, sealed, place.encode())
+            return cipher.decrypt(nonce, sealed, _bound(place))
         except InvalidTag:
             raise _wrong_key(
                 f"the key {key_id} does not open {place}: it is another key, or the value was "
@@ -171,6 +171,11 @@ def _parse(data: bytes, place: str) -> tuple[str, bytes, bytes]:
     if not is_sealed(data) or len(data) < start + _NONCE + _TAG or _KEY_ID.fullmatch(name) is None:
         raise _wrong_key(f"{place} is no sealed value, or was damaged")
     return name, data[start : start + _NONCE], data[start + _NONCE :]
+
+
+def _bound(place: str) -> bytes:
+    """The place in UTF-8; lone surrogates, which that cannot hold, are U+FFFD in every port."""
+    return place.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _check_id(key_id: object) -> None:
