@@ -25,7 +25,7 @@ SIZES = (2, 2000)
 """Items of the runs."""
 WAITING = 1000
 """Runs in each place, with a call each that waits."""
-_ROUNDS = 15
+_ROUNDS = 61
 
 
 async def measured() -> dict[tuple[str, str], float]:
@@ -78,9 +78,9 @@ async def _fill(location: str, size: int) -> None:
     """Saves runs of `size` items that wait, all with the same document."""
     document = dump_run_state(await runs.paused(size)).document
     said = facts(document, None, {})
+    piece, _ = await encode("run", document, None, None)
     backend = await open_backend(location)
     for number in range(WAITING):
-        piece, _ = await encode(f"run-{number}", document, None, None)
         await backend.save(f"run-{number}", piece, said)
     await backend.aclose()
 
