@@ -53,9 +53,8 @@ class Claim:
     async def release(self) -> None:
         """Gives the run back. Twice is no error, nor is a claim that was lost."""
         await self.stop()
-        if not self.lost:
-            with suppress(StoreError):
-                await self._backend.release(self._run_id, self.owner)
+        with suppress(StoreError):
+            await self._backend.release(self._run_id, self.owner)
         self._ended()
 
     async def stop(self) -> None:
@@ -76,26 +75,39 @@ class Claim:
     ) -> None:
         await self.release()
 
+    async def holds(self) -> bool:
+        """Whether the run is still held, without a gap since it was taken."""
+        if not self.lost and self._is_over():
+            await self._renew()
+        return not self.lost
+
+    def lose(self, owner: str | None, until: datetime | None) -> None:
+        """Notes that the claim was lost, and to whom."""
+        self.lost = True
+        if owner is not None and until is not None:
+            self.holder = Claimed(owner, until)
+
     async def _renew_always(self) -> None:
         while not self.lost:
             await asyncio.sleep(self._seconds / 3)
             await self._renew()
 
     async def _renew(self) -> None:
-        asked = time.time()
+        asked, is_late = time.time(), self._is_over()
         try:
             claimed = await self._backend.claim(self._run_id, self.owner, self._seconds)
+            if is_late:
+                # Since the claim ended, anybody may have had the run.
+                self.lost = True
+                await self._backend.release(self._run_id, self.owner)
+            else:
+                self.until, self._since = claimed.until, asked
         except StoreError as error:
-            if error.code == "already-claimed" and error.owner is not None and error.until:
-                self.holder = Claimed(error.owner, error.until)
             # Anything else may pass, as long as there is time left.
-            self.lost = error.code in ("already-claimed", "state-not-found") or self._is_over()
+            if error.code in ("already-claimed", "state-not-found") or self._is_over():
+                self.lose(error.owner, error.until)
         except OSError:
             self.lost = self._is_over()
-        else:
-            # Between the end of a claim and its renewal anybody may have had the run.
-            self.lost = asked - self._since >= self._seconds
-            self.until, self._since = claimed.until, asked
 
     def _is_over(self) -> bool:
         # By the own clock alone: that of a database may be another.

@@ -17,7 +17,6 @@ from timestep.state import dump_run_state, load_run_state
 from timestep.store import pieces
 from timestep.store.base import (
     Backend,
-    Claimed,
     Facts,
     Piece,
     Revision,
@@ -92,7 +91,7 @@ class RunStateStore(Generic[TContext]):
             backend = await self._open()
             known = self._known
             claim = self._claim
-            if claim is not None and claim.lost:
+            if claim is not None and not await claim.holds():
                 raise self._claim_lost(claim)
             piece, saved = await self._encode(document, known)
             clear = facts(document, None if known is None else known.document, self._models())
@@ -105,9 +104,7 @@ class RunStateStore(Generic[TContext]):
                 )
             except StoreError as error:
                 if error.code == "already-claimed" and claim is not None:
-                    claim.lost = True
-                    if error.owner is not None and error.until is not None:
-                        claim.holder = Claimed(error.owner, error.until)
+                    claim.lose(error.owner, error.until)
                     raise self._claim_lost(claim) from None
                 raise
             self._known = saved
