@@ -27,7 +27,9 @@ async def main(path: str) -> None:
     result = await consume_result(streamed)
     for call in result.interruptions:
         print(f"waiting for approval: {call.name} {call.arguments}")
-    await RunStateStore(path, agent).save(result.to_state())
+    store = RunStateStore(path, agent)
+    await store.clear()  # so that the example can be run again
+    await store.save(result.to_state())
 
 
 asyncio.run(main(sys.argv[1]))

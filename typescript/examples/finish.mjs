@@ -1,6 +1,6 @@
-// Approves what a saved run waits for, and finishes it: `node typescript/examples/finish.mjs FILE`.
+// Finishes a run as the inbox has decided: `node typescript/examples/finish.mjs LOCATION`.
 import { Agent, OpenAIProvider, setTracingDisabled, tool } from '@openai/agents';
-import { RunStateStore, runAgent } from '@timestep-ai/timestep';
+import { RunStateStore, runAgent, Session } from '@timestep-ai/timestep';
 import { z } from 'zod';
 
 // The scripted model of this repository. For OpenAI: new OpenAIProvider(), with OPENAI_API_KEY set.
@@ -20,12 +20,12 @@ const getWeather = tool({
 
 const agent = new Agent({ name: 'Weather', model: 'gpt-4.1', tools: [getWeather] });
 
-const [path] = process.argv.slice(2);
+const [location] = process.argv.slice(2);
+const store = new RunStateStore(location, agent, 'oslo');
+const session = new Session('oslo', { location });
 
-const state = await new RunStateStore(path, agent).load();
-for (const call of state.getInterruptions()) {
-  console.log(`approving: ${call.name} ${call.arguments}`);
-  state.approve(call);
-}
-const result = await runAgent(agent, state, { modelProvider });
-console.log(result.finalOutput);
+const state = await store.load();
+const result = await runAgent(agent, state, { session, modelProvider });
+await store.save(result.state);
+console.log(result.finalOutput ?? 'still waiting for a decision');
+console.log(`the conversation has ${(await session.getItems()).length} items`);
