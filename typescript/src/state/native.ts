@@ -16,8 +16,8 @@ import {
 import { generate } from './generate.js';
 import { type AnyAgent, agentTools, checkGraph, findHandoff, Graph } from './graph.js';
 import { deepEqual, isObj, list, type Obj, obj, objs, str } from './json.js';
+import { apply } from './patch.js';
 import { toProtocol } from './protocol/items.js';
-import { apply } from './residue.js';
 import { minorOf } from './snapshot.js';
 import { unanswered } from './status.js';
 

@@ -18,10 +18,10 @@ import {
 import { generate } from './generate.js';
 import { guardrailsToPortable } from './guardrails.js';
 import { interruptionToPortable, isPlaceholder } from './interruptions.js';
-import { hasKeys, isObj, list, type Obj, obj, objs, step, str } from './json.js';
+import { deepEqual, hasKeys, isObj, list, type Obj, obj, objs, step, str } from './json.js';
 import { needList, needObj } from './malformed.js';
 import { nestedCalls } from './nested.js';
-import { diff } from './residue.js';
+import { apply, diff } from './patch.js';
 import { itemsOfResponse, type Response, responseToPortable } from './response.js';
 import { runItemToPortable, wireOf } from './runItems.js';
 import { parseNested, withoutSecrets } from './secrets.js';
@@ -243,6 +243,44 @@ function decisionsOf(run: Run, notes: Notes): Decision[] {
   return sortedSet(found);
 }
 
+/** A patch of `diff`, which copies and moves nothing where order does not count. */
+type Patch = NonNullable<NonNullable<PortableRunState['residue']>['typescript']>['patch'];
+
+/** The patch from the snapshot the core gives to the real one; everything where none is exact. */
+function difference(generated: Obj, native: Obj): Patch {
+  const patch = diff(generated, native) as Patch;
+  return leadsTo(apply(generated, patch), generated, native)
+    ? patch
+    : [{ op: 'replace', path: '', value: native }];
+}
+
+/** Whether a patched value is the wanted one. What the patch left alone was compared before. */
+function leadsTo(patched: unknown, old: unknown, wanted: unknown): boolean {
+  if (patched === old || patched === wanted) {
+    return true;
+  }
+  if (isObj(patched) && isObj(old) && isObj(wanted)) {
+    const keys = Object.keys(patched);
+    const others = Object.keys(wanted).filter((key) => wanted[key] !== undefined);
+    return (
+      keys.length === others.length &&
+      keys.every(
+        (key) => Object.hasOwn(wanted, key) && leadsTo(patched[key], old[key], wanted[key]),
+      )
+    );
+  }
+  if (Array.isArray(patched) && Array.isArray(old) && Array.isArray(wanted)) {
+    const moved = patched.length !== old.length;
+    return (
+      patched.length === wanted.length &&
+      patched.every((entry, index) =>
+        moved ? deepEqual(entry, wanted[index]) : leadsTo(entry, old[index], wanted[index]),
+      )
+    );
+  }
+  return deepEqual(patched, wanted);
+}
+
 /**
  * The portable document of a snapshot that @openai/agents wrote, of any schema from 1.0 to 1.22:
  * JSON, as `RunState.toString()` gives it (`toJSON()` holds live functions; see
@@ -271,7 +309,7 @@ export function toPortable(
     document.cannot_cross = notes.blockers;
   }
   document.residue = {
-    typescript: { patch: diff(generate(document, { own: true }), clean) },
+    typescript: { patch: difference(generate(document, { own: true }), clean) },
   };
   return { document, lossy, checked: false };
 }

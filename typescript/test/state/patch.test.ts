@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { apply, diff } from '../../src/state/residue.js';
+import { apply, diff } from '../../src/state/patch.js';
 
 const PAIRS: [string, unknown, unknown][] = [
   ['nothing', { a: [1, { b: 2 }] }, { a: [1, { b: 2 }] }],
