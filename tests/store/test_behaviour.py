@@ -522,7 +522,7 @@ async def test_a_closed_store_opens_again(location: str) -> None:
     await store.aclose()
 
 
-@pytest.mark.parametrize("run_id", ["", "x" * 201, "\ud83d", 17])
+@pytest.mark.parametrize("run_id", ["", "x" * 201, "\ud83d", "a\0b", 17])
 async def test_an_id_that_cannot_be_is_refused(tmp_path: Any, run_id: Any) -> None:
     with pytest.raises(StoreError) as caught:
         RunStateStore(tmp_path, weather_agent([]), run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,16 +112,18 @@ class FileBackend(LogBackend):
         with self._look() as (_, state):
             line(state)  # raises what is due before anything is written
         folders = disk.create_folders(target.parent)
-        disk.write(temporary, piece.data)
         try:
             while True:
                 with self._writing() as opened:
-                    if opened.append(line(opened.state)):
+                    disk.write(temporary, piece.data)
+                    if opened.append(added := line(opened.state)):
                         break
+                    temporary.unlink(missing_ok=True)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _put_in_place(temporary, target)
+        if not _put_in_place(temporary, target):
+            self._expect(added)
         for folder in folders:
             disk.sync_folder(folder)
 
@@ -150,6 +153,7 @@ class FileBackend(LogBackend):
                 if opened.append({**log.mark(opened.state, log.now()), "cleared": True}):
                     if opened.is_current():
                         disk.remove(self._path)
+                        self._remove_leftovers()
                     self._finish(opened)
                     return
 
@@ -261,11 +265,25 @@ class FileBackend(LogBackend):
         own = None if state.current is None else state.current["check"]
         if content is not None and own == _check_of(state, content):
             disk.remove(target)
+        if opened.is_current():
+            disk.remove(opened.path)
+
+    def _remove_leftovers(self) -> None:
+        """Removes what writers that died before they wrote their line have left behind."""
+        target = disk.real_path(self._path)
         for path in target.parent.iterdir():
             if path.name.startswith(f".{target.name}.") and path.name.endswith(".tmp"):
                 path.unlink(missing_ok=True)
-        if opened.is_current():
-            disk.remove(opened.path)
+
+    def _expect(self, line: Line) -> None:
+        """Checks that a save whose temporary file has gone was finished by somebody else."""
+        with self._see() as seen:
+            state = RunLog() if seen.log is None else seen.log.state
+            is_newest = state.current is not None and state.current["id"] == line["id"]
+            if is_newest and (seen.content is None or seen.adoption is not None):
+                raise FileNotFoundError(
+                    errno.ENOENT, "the temporary file was removed", line["file"]
+                )
 
     def _is_unchanged(self, opened: LogFile | None) -> bool:
         return not self._log_path().exists() if opened is None else opened.is_unchanged()
@@ -324,9 +342,11 @@ def _finish_save(state: RunLog, target: Path) -> None:
         _put_in_place(target.with_name(name), target)
 
 
-def _put_in_place(temporary: Path, target: Path) -> None:
+def _put_in_place(temporary: Path, target: Path) -> bool:
+    """Renames the file; False where it is not there, because somebody else was quicker."""
     try:
         temporary.replace(target)
     except FileNotFoundError:
-        return  # somebody else was quicker
+        return False
     disk.sync_folder(target.parent)
+    return True
