@@ -71,15 +71,7 @@ class PostgresConnection:
         if self._connection is not None and not _ended(self._connection):
             return self._connection
         psycopg = _psycopg()
-        try:
-            options = psycopg.conninfo.conninfo_to_dict(self._url)
-        except psycopg.ProgrammingError:  # its message quotes the URL, with the password
-            raise StoreError(
-                "the location is no URL that PostgreSQL understands",
-                code="unknown-location",
-                hint="Give postgresql://user:password@host:5432/database; write characters other "
-                "than A-Z a-z 0-9 in the password as %XX.",
-            ) from None
+        options = _options(self._url)
         options.setdefault("connect_timeout", _SECONDS_TO_CONNECT)
         try:
             self._connection = await psycopg.AsyncConnection.connect(
@@ -142,6 +134,22 @@ def _psycopg() -> Any:
             hint="Run: pip install 'timestep[postgres]'",
         ) from None
     return psycopg
+
+
+def _options(url: str) -> dict[str, Any]:
+    """What the URL says. Raises `StoreError` (`unknown-location`), which does not quote it."""
+    psycopg = _psycopg()
+    try:
+        options: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
+        [int(port) for port in str(options.get("port", "")).split(",") if port]
+    except (psycopg.ProgrammingError, ValueError):
+        raise StoreError(
+            "the location is no URL that PostgreSQL understands",
+            code="unknown-location",
+            hint="Give postgresql://user:password@host:5432/database; write characters other "
+            "than A-Z a-z 0-9 in the password as %XX.",
+        ) from None
+    return options
 
 
 def _unavailable(options: dict[str, Any], error: psycopg.Error) -> StoreError:
