@@ -153,11 +153,13 @@ def _usage_since(document: Json, before: Json | None, models: Mapping[str, str])
     else:
         done = 0 if before is None else len(before["usage"]["entries"])
         counts = entries
+    # Requests of nested runs are among the entries, and nothing says which they are.
     agents = _agents_of(document, done) if len(responses) == len(counts) else {}
+    only = next(iter(models.values())) if len(set(models.values())) == 1 else None
     return [
         {
             "request": request,
-            "model": models.get(str(agents.get(request, document["current_agent"]))),
+            "model": models.get(agents[request]) if request in agents else only,
             "input": int(usage["input_tokens"]),
             "output": int(usage["output_tokens"]),
             "total": int(usage["total_tokens"]),
