@@ -155,6 +155,11 @@ function sent(inputs: Item[][]): Item[][] {
   );
 }
 
+/** TypeScript's SDK keeps the calls of a session without their ids, but not those of a run. */
+function withoutCallIds(items: Item[] = []): Item[] {
+  return items.map(({ id, ...item }) => (item.type === 'function_call' ? item : { id, ...item }));
+}
+
 const user = (content: string): Item => ({ role: 'user', content });
 
 const BEGINNING: [Input, Item[][]][] = [
@@ -337,7 +342,7 @@ describe.each(PLACES)('in %s', (_name, place) => {
         'assistant',
       ]);
       expect(items.slice(0, -1)).toEqual(await stored('copy').then((all) => all.slice(0, -1)));
-      expect(here?.requests[0]).toEqual(sent([items.slice(0, -1)])[0]);
+      expect(withoutCallIds(here?.requests[0])).toEqual(withoutCallIds(items.slice(0, -1)));
       const [back, on] = await inBack([own, other]);
       expect(back).toEqual(on);
     });
@@ -375,7 +380,7 @@ describe.each(PLACES)('in %s', (_name, place) => {
         'No.',
         'assistant',
       ]);
-      expect(sent(model.inputs)[0]).toEqual(sent([items.slice(0, -1)])[0]);
+      expect(withoutCallIds(sent(model.inputs)[0])).toEqual(withoutCallIds(items.slice(0, -1)));
     });
   });
 
