@@ -49,13 +49,11 @@ export class Claim implements AsyncDisposable {
   async release(): Promise<void> {
     await this.stop();
     this.ended();
-    if (!this.lost) {
-      try {
-        await this.backend.release(this.runId, this.owner);
-      } catch (error) {
-        if (!(error instanceof StoreError)) {
-          throw error;
-        }
+    try {
+      await this.backend.release(this.runId, this.owner);
+    } catch (error) {
+      if (!(error instanceof StoreError)) {
+        throw error;
       }
     }
   }
@@ -73,19 +71,18 @@ export class Claim implements AsyncDisposable {
   async #renew(): Promise<void> {
     const asked = Date.now();
     try {
-      const { until } = await this.backend.claim(this.runId, this.owner, this.milliseconds);
-      // Between the end of a claim and its renewal anybody may have had the run.
-      this.lost ||= asked - this.#since >= this.milliseconds;
-      this.until = until;
-      this.#since = asked;
+      if (asked - this.#since < this.milliseconds) {
+        this.until = (await this.backend.claim(this.runId, this.owner, this.milliseconds)).until;
+        this.#since = asked;
+      } else {
+        this.lost = true; // since its end anybody may have had the run
+      }
     } catch (error) {
-      // Anything but the loss of it may pass, as long as there is time left.
-      this.lost ||= Date.now() - this.#since >= this.milliseconds;
       if (error instanceof StoreError && LOSSES.has(error.code)) {
         this.lost = true;
         const { owner, until } = error;
         this.holder = owner !== undefined && until !== undefined ? { owner, until } : undefined;
-      }
+      } // anything else may pass, as long as there is time left
     }
     if (this.lost) {
       clearInterval(this.#timer);

@@ -139,14 +139,12 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     const stored = await (await this.#open()).read(this.runId, revision);
     const known = await this.#decode(stored);
     const newest = stored.revision === stored.newest;
-    if (newest) {
-      this.#known = known;
-    }
     const document: Record<string, unknown> = { ...known.document };
     const { kind } = this.#location;
     const source = kind === 'file' ? this.#location.path : `the run ${this.runId}`;
     refuseRawSnapshot(document, source);
     if (document.status === 'completed') {
+      this.#known = newest ? known : this.#known;
       throw new CrossingError(`${source} is over: nothing is left to resume`, 'run-completed', {
         hint: 'continue the conversation in a new run, with its input and items as input',
       });
@@ -154,7 +152,8 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     const { loadRunState } = await codec();
     const state = await loadRunState<TContext, TAgent>(document, this.#agent, options);
     if (newest) {
-      await this.#apply(stored.decisions, state, known.document as PortableRunState);
+      this.#known = known;
+      await this.#apply(stored.decisions, state, known.document);
     }
     return state;
   }
@@ -197,7 +196,7 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     const options = { keys: this.#keys };
     const fork = new RunStateStore<TContext, TAgent>(location, this.#agent, runId, options);
     try {
-      await fork.#start(document as PortableRunState);
+      await fork.#start(document);
     } catch (error) {
       await fork.close();
       throw error;
@@ -233,7 +232,7 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     const stored = await backend.read(this.runId, oldest.revision);
     const { document } = await this.#decode(stored);
     // Deltas of that size are over, so a whole document it is.
-    const before = { revision: oldest.revision - 1, document: {}, whole: 0, since: 2 ** 40 };
+    const before = { revision: oldest.revision - 1, document, whole: 0, since: 2 ** 40 };
     const { piece } = await this.#encode(document, before);
     return await backend.prune(this.runId, piece);
   }
@@ -327,7 +326,9 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     if (this.#location.kind === 'file' && first !== undefined) {
       const { fromContent } = await import('./content.js');
       const document = await fromContent(first.data, this.#location.path, this.#keys);
-      return { revision: stored.revision, document, whole: 0, since: 0 };
+      // What it is shows when it is loaded.
+      const found = document as unknown as PortableRunState;
+      return { revision: stored.revision, document: found, whole: 0, since: 0 };
     }
     const { decode } = await pieces();
     try {
@@ -367,9 +368,9 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
   }
 
   /** The facts of a document, with the arguments as they are stored. */
-  async #facts(document: PortableRunState, before: object | undefined): Promise<Facts> {
+  async #facts(document: PortableRunState, before: PortableRunState | undefined): Promise<Facts> {
     const { facts } = await import('./facts.js');
-    const clear = facts(document, before as PortableRunState | undefined, await this.#models());
+    const clear = facts(document, before, await this.#models());
     const keys = this.#keys;
     if (keys === undefined) {
       return clear;

@@ -3,14 +3,20 @@ import { stat } from 'node:fs/promises';
 
 import { RunState } from '@openai/agents';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { runAgent } from '../../src/index.js';
-import { digestOf } from '../../src/store/facts.js';
+import { Approvals, runAgent } from '../../src/index.js';
+import { dumpRunState } from '../../src/state/index.js';
+import { digestOf, facts } from '../../src/store/facts.js';
 import { RunStateStore } from '../../src/store/index.js';
+import { encode } from '../../src/store/pieces.js';
 import { scripted, weatherAgent } from '../model.js';
-import { askingAgent, KINDS, type Kind, opened, paused, place } from './places.js';
+import { askingAgent, KINDS, type Kind, opened, paused, place, started } from './places.js';
+import { python } from './processes.js';
 
 const ARGUMENTS = '{"city":"Oslo"}';
 const DIGEST = digestOf({ type: 'function_call', arguments: ARGUMENTS });
+
+/** The kinds that keep many runs with their history. */
+const MANY = KINDS.filter((kind) => kind !== 'file');
 
 /** A store of a new run, with another that reads the same one. */
 async function stores(kind: Kind) {
@@ -22,7 +28,7 @@ async function stores(kind: Kind) {
 }
 
 describe.each(KINDS)('%s', { timeout: 60_000 }, (kind) => {
-  beforeAll(() => place(kind), 120_000); // starts the database
+  beforeAll(() => started(kind), 120_000);
 
   test('a saved run is approved and finished', async () => {
     const { location, runId } = await place(kind);
@@ -79,6 +85,41 @@ describe.each(KINDS)('%s', { timeout: 60_000 }, (kind) => {
     await expect(open.load()).rejects.toMatchObject({ code: 'state-not-found' });
     await expect(late.save(state)).rejects.toMatchObject({ code: 'stale-state' });
     expect(await open.save(state)).toBe(1);
+  });
+
+  test('of first saves at once by many, one is accepted', async () => {
+    const { other, runId } = await stores(kind);
+    const state = await paused();
+    const many = Array.from({ length: 5 }, other);
+    const saves = await Promise.allSettled(many.map((each) => each.save(state)));
+    const codes = saves.map((each) => (each.status === 'fulfilled' ? 1 : each.reason.code));
+    expect(codes.toSorted()).toEqual([1, ...Array(4).fill('stale-state')]);
+    const runs = (await many[0]?.list()) ?? [];
+    expect(runs.filter((run) => run.runId === runId)).toMatchObject([{ revision: 1 }]);
+    await Promise.all(many.map((each) => each.close()));
+  });
+
+  test('another process, of the other language, goes on', async () => {
+    const { store, location, runId } = await stores(kind);
+    await using open = store;
+    await open.save(await paused(weatherAgent(), 'one'));
+    await open.save(await paused(weatherAgent(), 'two'));
+    expect(await python('resave', location, runId)).toEqual({ was: 2, input: 'two', saved: 3 });
+    await expect(open.save(await paused())).rejects.toMatchObject({ code: 'stale-state' });
+    const state = await open.load();
+    expect(open.revision).toBe(3);
+    expect(JSON.parse(state.toString()).originalInput).toBe('two');
+  });
+
+  test('a closed store opens again', async () => {
+    const { store } = await stores(kind);
+    await store.close();
+    await store.save(await paused());
+    await store.close();
+    expect((await store.load()).getInterruptions()).toHaveLength(1);
+    expect(await store.save(await paused())).toBe(2);
+    await store.close();
+    await store.close();
   });
 
   test('a run is listed with where it stands', async () => {
@@ -263,6 +304,19 @@ describe.each(KINDS)('%s', { timeout: 60_000 }, (kind) => {
         .toBeGreaterThan(first.getTime() + lease);
       await expect(theirs.claim()).rejects.toMatchObject({ code: 'already-claimed' });
       expect(claim.lost).toBe(false);
+    });
+
+    test('that a process slept over are lost', async () => {
+      const { store } = await stores(kind);
+      await using open = store;
+      const state = await paused();
+      await open.save(state);
+      const claim = await open.claim({ lease: 100 });
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300); // nothing else runs
+      await expect.poll(() => claim.lost).toBe(true);
+      await expect(open.save(state)).rejects.toMatchObject({ code: 'claim-lost' });
+      await claim.release();
+      expect(await open.save(state)).toBe(2);
     });
 
     test('that were lost make the next save fail', async () => {
@@ -458,95 +512,158 @@ describe.each(KINDS)('%s', { timeout: 60_000 }, (kind) => {
         await expect(closed.load()).rejects.toMatchObject({ code: 'wrong-key' });
       }
     });
+
+    test('open what the inbox has sealed', async () => {
+      const { location, runId } = await place(kind);
+      const agent = weatherAgent();
+      await using store = new RunStateStore(location, agent, runId, { keys });
+      await store.save(await paused(agent));
+      const inbox = new Approvals(location, { keys });
+      await inbox.reject(runId, 'call_1', { message: 'a secret reason', by: 'ada' });
+      await inbox.close();
+      const [call] = await (await opened(location)).approvals(runId);
+      expect(Buffer.from(call?.message ?? []).toString('latin1')).not.toContain('secret');
+      const both = { keys: { ...others, ...keys } };
+      await using later = new RunStateStore(location, agent, runId, both);
+      const state = await later.load();
+      expect(state.toString()).toContain('a secret reason');
+      expect(await later.save(state)).toBe(2);
+      expect((await later.load()).toString()).toContain('a secret reason');
+    });
   });
 });
 
-describe.each(KINDS.filter((kind) => kind !== 'file'))(
-  'the history of a run: %s',
-  { timeout: 60_000 },
-  (kind) => {
-    beforeAll(() => place(kind), 120_000);
+describe.each(MANY)('%s: many runs', { timeout: 60_000 }, (kind) => {
+  beforeAll(() => started(kind), 120_000);
 
-    test('every revision is kept and can be loaded', async () => {
-      const { store, agent } = await stores(kind);
-      await using open = store;
-      const state = await paused(agent);
+  test('every revision is kept and can be loaded', async () => {
+    const { store, agent } = await stores(kind);
+    await using open = store;
+    const state = await paused(agent);
+    await open.save(state);
+    for (const item of state.getInterruptions()) {
+      state.approve(item);
+    }
+    await using model = await scripted([2]);
+    const result = await runAgent(agent, state, { modelProvider: model.provider });
+    await open.save(result.state);
+    const revisions = await open.history();
+    expect(revisions).toMatchObject([
+      { revision: 1, status: 'interrupted', language: 'typescript', whole: true },
+      { revision: 2, status: 'completed', language: 'typescript' },
+    ]);
+    expect(revisions.every(({ size }) => size > 0)).toBe(true);
+    const back = await open.load({ revision: 1 });
+    expect(back.getInterruptions()).toHaveLength(1);
+    expect(open.revision).toBe(2);
+    for (const revision of [0, 3]) {
+      await expect(open.load({ revision })).rejects.toMatchObject({ code: 'revision-not-found' });
+    }
+  });
+
+  test('what is new takes a delta', async () => {
+    const { store } = await stores(kind);
+    await using open = store;
+    const state = await paused();
+    await open.save(state);
+    await open.save(state);
+    const [first, second] = await open.history();
+    expect([first?.whole, second?.whole]).toEqual([true, false]);
+    expect(second?.size).toBeLessThan((first?.size ?? 0) / 4);
+  });
+
+  test('a fork starts from any revision', async () => {
+    const { store, agent } = await stores(kind);
+    await using open = store;
+    await open.save(await paused(agent, 'first'));
+    await open.save(await paused(agent, 'second'));
+    await using fork = await open.fork({ revision: 1 });
+    expect(JSON.parse((await fork.load()).toString()).originalInput).toBe('first');
+  });
+
+  test('pruning drops old revisions', async () => {
+    const { store, other } = await stores(kind);
+    await using open = store;
+    for (const number of [1, 2, 3, 4, 5]) {
+      await open.save(await paused(weatherAgent(), `number ${number}`));
+    }
+    expect(await open.prune({ keep: 2 })).toBe(3);
+    expect((await open.history()).map(({ revision }) => revision)).toEqual([4, 5]);
+    expect(await open.prune({ keep: 2 })).toBe(0);
+    await expect(open.load({ revision: 3 })).rejects.toMatchObject({
+      code: 'revision-not-found',
+    });
+    const input = async (revision: number) =>
+      JSON.parse((await open.load({ revision })).toString()).originalInput;
+    expect([await input(4), await input(5)]).toEqual(['number 4', 'number 5']);
+    await open.save(await paused(weatherAgent(), 'number 6'));
+    expect(await input(6)).toBe('number 6');
+    await using again = other();
+    await again.load();
+    expect(again.revision).toBe(6);
+  });
+
+  test('pruning spares what is young, and the newest revision always', async () => {
+    const { store } = await stores(kind);
+    await using open = store;
+    const state = await paused();
+    for (let count = 0; count < 4; count += 1) {
       await open.save(state);
-      for (const item of state.getInterruptions()) {
-        state.approve(item);
-      }
-      await using model = await scripted([2]);
-      const result = await runAgent(agent, state, { modelProvider: model.provider });
-      await open.save(result.state);
-      const revisions = await open.history();
-      expect(revisions).toMatchObject([
-        { revision: 1, status: 'interrupted', language: 'typescript', whole: true },
-        { revision: 2, status: 'completed', language: 'typescript' },
-      ]);
-      expect(revisions.every(({ size }) => size > 0)).toBe(true);
-      const back = await open.load({ revision: 1 });
-      expect(back.getInterruptions()).toHaveLength(1);
-      expect(open.revision).toBe(2);
-      for (const revision of [0, 3]) {
-        await expect(open.load({ revision })).rejects.toMatchObject({ code: 'revision-not-found' });
-      }
-    });
+    }
+    expect(await open.prune({ olderThan: 60_000 })).toBe(0);
+    expect(await open.prune({ keep: 3, olderThan: -60_000 })).toBe(1);
+    expect(await open.prune({ olderThan: -60_000 })).toBe(2);
+    expect((await open.history()).map(({ revision }) => revision)).toEqual([4]);
+    await expect(open.prune({})).rejects.toThrow(RangeError);
+    await expect(open.prune({ keep: 0 })).rejects.toThrow(RangeError);
+  });
 
-    test('what is new takes a delta', async () => {
-      const { store } = await stores(kind);
-      await using open = store;
-      const state = await paused();
-      await open.save(state);
-      await open.save(state);
-      const [first, second] = await open.history();
-      expect([first?.whole, second?.whole]).toEqual([true, false]);
-      expect(second?.size).toBeLessThan((first?.size ?? 0) / 4);
-    });
+  test('pruning keeps decisions and the claim', async () => {
+    const { store, other, runId, location } = await stores(kind);
+    await using open = store;
+    await using theirs = other();
+    const state = await paused();
+    await open.save(state);
+    await open.save(state);
+    await using claim = await open.claim({ owner: 'me' });
+    const backend = await opened(location);
+    await backend.decide(runId, 'call_1', 'approve', { always: false, by: 'ada' });
+    expect(await open.prune({ keep: 1 })).toBe(1);
+    await expect(theirs.claim()).rejects.toMatchObject({ code: 'already-claimed', owner: 'me' });
+    const [call] = await backend.approvals(runId);
+    expect(call?.approval).toMatchObject({ decision: 'approve', decidedBy: 'ada', revision: 1 });
+    expect(await open.save(state)).toBe(3);
+    expect(claim.lost).toBe(false);
+  });
 
-    test('a fork starts from any revision', async () => {
-      const { store, agent } = await stores(kind);
-      await using open = store;
-      await open.save(await paused(agent, 'first'));
-      await open.save(await paused(agent, 'second'));
-      await using fork = await open.fork({ revision: 1 });
-      expect(JSON.parse((await fork.load()).toString()).originalInput).toBe('first');
-    });
+  test('a decision is not applied to an older revision, nor to other arguments', async () => {
+    const { store, runId, location } = await stores(kind);
+    await using open = store;
+    await open.save(await paused());
+    await open.save(await paused());
+    const backend = await opened(location);
+    await backend.decide(runId, 'call_1', 'approve', { always: false, by: 'ada' });
+    const { document } = dumpRunState(await open.load({ revision: 1 }));
+    expect(document.decisions).toEqual([]);
+    expect(dumpRunState(await open.load()).document.decisions).toHaveLength(1);
 
-    test('pruning drops old revisions', async () => {
-      const { store, other } = await stores(kind);
-      await using open = store;
-      for (const number of [1, 2, 3, 4, 5]) {
-        await open.save(await paused(weatherAgent(), `number ${number}`));
-      }
-      expect(await open.prune({ keep: 2 })).toBe(3);
-      expect((await open.history()).map(({ revision }) => revision)).toEqual([4, 5]);
-      expect(await open.prune({ keep: 2 })).toBe(0);
-      await expect(open.load({ revision: 3 })).rejects.toMatchObject({
-        code: 'revision-not-found',
-      });
-      const input = async (revision: number) =>
-        JSON.parse((await open.load({ revision })).toString()).originalInput;
-      expect([await input(4), await input(5)]).toEqual(['number 4', 'number 5']);
-      await open.save(await paused(weatherAgent(), 'number 6'));
-      expect(await input(6)).toBe('number 6');
-      await using again = other();
-      await again.load();
-      expect(again.revision).toBe(6);
+    const said = facts(document, undefined, new Map());
+    const pending = said.pending.map((call) => ({ ...call, digest: '0'.repeat(64) }));
+    const { piece } = await encode(`${runId}-other`, document, undefined, undefined);
+    await backend.save(`${runId}-other`, piece, { ...said, pending });
+    await backend.decide(`${runId}-other`, 'call_1', 'approve', { always: false, by: 'ada' });
+    await using other = new RunStateStore(location, weatherAgent(), `${runId}-other`);
+    await expect(other.load()).rejects.toMatchObject({
+      code: 'approval-mismatch',
+      message: expect.stringContaining('ada'),
     });
+  });
 
-    test('pruning spares what is young, and the newest revision always', async () => {
-      const { store } = await stores(kind);
-      await using open = store;
-      const state = await paused();
-      for (let count = 0; count < 4; count += 1) {
-        await open.save(state);
-      }
-      expect(await open.prune({ olderThan: 60_000 })).toBe(0);
-      expect(await open.prune({ keep: 3, olderThan: -60_000 })).toBe(1);
-      expect(await open.prune({ olderThan: -60_000 })).toBe(2);
-      expect((await open.history()).map(({ revision }) => revision)).toEqual([4]);
-      await expect(open.prune({})).rejects.toThrow(RangeError);
-      await expect(open.prune({ keep: 0 })).rejects.toThrow(RangeError);
-    });
-  },
-);
+  test('runs without an id get one each', async () => {
+    const { location } = await place(kind);
+    await using one = new RunStateStore(location, weatherAgent());
+    await using two = new RunStateStore(location, weatherAgent());
+    expect([await one.save(await paused()), await two.save(await paused())]).toEqual([1, 1]);
+    expect(one.runId).not.toBe(two.runId);
+  });
+});

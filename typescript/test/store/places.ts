@@ -47,12 +47,18 @@ export async function place(kind: Kind): Promise<Place> {
   if (kind === 'folder') {
     return { location: join(await temporary(), 'runs'), runId };
   }
-  let location = shared.get(kind);
-  if (location === undefined) {
-    location = database(kind);
-    shared.set(kind, location);
+  return { location: await started(kind), runId };
+}
+
+/** The database of a kind, running; nothing for the other kinds. */
+export function started(kind: Kind): Promise<string> {
+  const known = shared.get(kind);
+  if (known !== undefined || kind === 'file' || kind === 'folder') {
+    return known ?? Promise.resolve('');
   }
-  return { location: await location, runId };
+  const location = database(kind);
+  shared.set(kind, location);
+  return location;
 }
 
 async function database(kind: 'postgresql' | 'pglite'): Promise<string> {
