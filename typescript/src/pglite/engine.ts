@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { PGlite } from '@electric-sql/pglite';
+import type { Extension, PGlite } from '@electric-sql/pglite';
 import { StoreError } from '../errors.js';
 import type { Place } from './place.js';
 import { template } from './template.js';
@@ -14,6 +14,29 @@ export const MAJOR = 18;
 const BUFFERS = ['-c', 'shared_buffers=16MB'];
 /** Beside a database that is being made: until it is gone, nobody was served from it. */
 const CREATING = '.creating';
+
+type Imports = { env: Record<string, unknown> };
+type Instantiate = (imports: Imports, done: unknown) => unknown;
+
+/**
+ * PostgreSQL without its timers. They cannot interrupt a statement here, where nothing runs beside
+ * it, and the one that writes down statistics would keep a process alive for ten seconds.
+ */
+const withoutTimers: Extension = {
+  name: 'without_timers',
+  setup: async (_database, options: { instantiateWasm: Instantiate }) => {
+    const { instantiateWasm } = options;
+    return {
+      emscriptenOpts: {
+        ...options,
+        instantiateWasm: (imports: Imports, done: unknown) => {
+          imports.env._setitimer_js = () => 0;
+          return instantiateWasm(imports, done);
+        },
+      },
+    };
+  },
+};
 
 /** The version of PGLite that is installed, or undefined. */
 export function pgliteVersion(): string | undefined {
@@ -102,18 +125,21 @@ function exists(place: Place): boolean {
 
 async function open(place: Place, empty?: Blob): Promise<PGlite> {
   const { PGlite, version } = await load();
-  const startParams = [...PGlite.defaultStartParams, ...BUFFERS];
+  const options = {
+    startParams: [...PGlite.defaultStartParams, ...BUFFERS],
+    extensions: { withoutTimers },
+  };
   try {
     if (exists(place)) {
       checkMajor(place);
-      return await PGlite.create(place.data, { startParams });
+      return await PGlite.create(place.data, options);
     }
     const loadDataDir = empty ?? (await template(PGlite, version));
     const creating = join(place.folder, CREATING);
     writeFileSync(creating, '');
     rmSync(place.data, { recursive: true, force: true });
     mkdirSync(place.data, { mode: 0o700 });
-    const database = await PGlite.create(place.data, { startParams, loadDataDir });
+    const database = await PGlite.create(place.data, { ...options, loadDataDir });
     rmSync(creating);
     return database;
   } catch (error) {

@@ -5,7 +5,7 @@ import { StoreError } from '../errors.js';
 import { Connection, type Host } from './connection.js';
 import { Engine } from './engine.js';
 import { Gate } from './gate.js';
-import { type Lock, takeLock } from './lock.js';
+import { isOwned, type Lock, takeLock } from './lock.js';
 import { type Place, place } from './place.js';
 import { fatal, message, messages, typeOf } from './protocol.js';
 import { quoted } from './statements.js';
@@ -49,6 +49,9 @@ export class Owner {
    */
   static async open(folder: string, options: OwnerOptions = {}): Promise<Owner | undefined> {
     const at = place(folder);
+    if (await isOwned(at)) {
+      return undefined;
+    }
     const empty = await Engine.empty(at); // before anybody waits for this owner
     const early: Socket[] = [];
     let accept = (socket: Socket) => {
@@ -225,6 +228,6 @@ export class Owner {
 }
 
 /** Whether the engine itself has ended, not a statement. */
-function isDeath(error: unknown): boolean {
+export function isDeath(error: unknown): boolean {
   return error instanceof Error && ['ExitStatus', 'RuntimeError'].includes(error.name);
 }
