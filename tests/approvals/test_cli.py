@@ -117,9 +117,7 @@ async def test_a_new_user_lists_shows_and_approves(port: str, tmp_path: Path) ->
     assert second == '  get_weather {"city":"Oslo"}'
     assert third == "It is applied when the run is loaded."
     listed = printed(timestep(port, "approvals", "list", "--location", place))
-    assert (
-        listed[-1] == "1 call is decided until their run is loaded: timestep approvals list --all"
-    )
+    assert listed[-1] == "1 decided call has not been applied yet: timestep approvals list --all"
     await finished(place, agent)
     assert calls == ["Oslo"]
 

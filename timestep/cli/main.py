@@ -24,7 +24,9 @@ _COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    options = _parser(given).parse_args(given)
+    options, unknown = _parser(given).parse_known_args(given)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -52,8 +54,8 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         own = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name in given:
             command = import_module(f"timestep.cli.{name}")
+            own.set_defaults(run=command.run, parser=own)
             command.configure(own)
-            own.set_defaults(run=command.run)
     return parser
 
 

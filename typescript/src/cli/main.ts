@@ -58,6 +58,9 @@ try {
   } else if (error instanceof TimestepError) {
     complain([`error[${error.code}]: ${error.message}`, `hint: ${error.hint}`]);
     process.exitCode = 1;
+  } else if (error instanceof Error && 'syscall' in error) {
+    complain([`error: ${error.message}`]);
+    process.exitCode = 1;
   } else {
     throw error;
   }
