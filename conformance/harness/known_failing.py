@@ -122,7 +122,7 @@ def fixed(text: str, results: Iterable[Result], port: str) -> str:
         kept.append(block)
     for result in by_key.values():
         new = not result.green and result.status != "not-run" and result.key not in listed
-        if new and result.pairing.split("->")[-1] == port:
+        if new and result.ports[-1] == port:
             kept.append(_block(result))
     return "".join(kept)
 

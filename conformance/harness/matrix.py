@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import report
+from .case import LOCATIONS
 from .report import Result
 
 ALONE = "alone"
+_NAMES = {"file": "a file", "folder": "a folder", "postgresql": "PostgreSQL", "pglite": "PGLite"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Cells by writer (row) and reader (column); the column `alone` has the cases of one port."""
+    """Cells by writer (row) and reader (column); the column `alone` has the cases of one port.
+
+    Runs and sessions that are kept have rows of their own for each kind of place.
+    """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -56,15 +61,22 @@ class Matrix:
         """The matrix of results; a run over more than two ports counts for its first and last."""
         groups: dict[tuple[str, str], list[Result]] = {}
         names: dict[str, None] = {}
+        kept: dict[tuple[int, str, str], str] = {}
         for each in results:
             if not each.pairing:
                 continue
-            parts = each.pairing.split("->")
+            parts = each.ports
             names |= dict.fromkeys(parts)
-            place = (parts[0], parts[-1] if len(parts) > 1 else ALONE)
+            row = parts[0]
+            if each.location:
+                kind = "session" if "/sessions/" in each.source else "run"
+                row = f"{row}, {kind} in {_NAMES.get(each.location, each.location)}"
+                kept[LOCATIONS.index(each.location), kind, row] = row
+            place = (row, parts[-1] if len(parts) > 1 else ALONE)
             groups.setdefault(place, []).append(each)
-        rows = tuple(sorted(names))
-        columns = rows + ((ALONE,) if any(column == ALONE for _, column in groups) else ())
+        ports = tuple(sorted(names))
+        rows = ports + tuple(kept[key] for key in sorted(kept))
+        columns = ports + ((ALONE,) if any(column == ALONE for _, column in groups) else ())
         cells = {place: _cell(group) for place, group in groups.items()}
         return cls(rows, columns, cells)
 

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from .errors import CaseError, DriverCrashed
 from .schemas import ROOT
 
 Json = dict[str, Any]
+_PATIENCE = 10.0  # seconds
 _SERVER = ("node", str(ROOT / "typescript" / "dist" / "pglite" / "main.js"))
 
 
@@ -54,8 +56,8 @@ class Place:
         """Let `driver` make `call`, and kill it while the database works on it."""
         if self.kind != "postgresql":
             raise CaseError(f"no call is held in a {self.kind}")
-        task = asyncio.create_task(call)
         holding = await asyncio.to_thread(self._hold)
+        task = asyncio.create_task(call)
         try:
             await asyncio.to_thread(_until_waiting, holding)
             driver.kill_now()
@@ -113,7 +115,10 @@ def _until_waiting(connection: Any) -> None:
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock'
     """
+    end = time.monotonic() + _PATIENCE
     while not connection.execute(query).fetchone()[0]:
+        if time.monotonic() > end:
+            raise CaseError("the call does not wait for the run's row")
         connection.execute("SELECT pg_sleep(0.01), pg_stat_clear_snapshot()")
 
 

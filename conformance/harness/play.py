@@ -48,6 +48,10 @@ _FORMS: Mapping[str, tuple[str, str, Json]] = {
 }
 
 
+# A decision that expires sooner does so while the case waits; in seconds.
+_LONG = 5
+
+
 class Refused(Exception):
     """The refusal a negative case is about has come; nothing is left to do."""
 
@@ -81,6 +85,7 @@ class Play:
         self._crossing = crossing
         self._agents = case.agents
         self._seats: dict[str, Driver] = {}
+        self._reads = case.session is not None
         self._entered: set[str] = set()
         self._named: dict[str, Json] = {}
         self._acting: list[str] = []
@@ -102,7 +107,7 @@ class Play:
                     error.where = error.where or where
                     raise
         except Refused:
-            pass
+            self._reads = False
         finally:
             self.trace.requests = self._session.player.requests
         for seat in sorted(self._seats, key=lambda seat: seat == self._session.sender):
@@ -153,7 +158,7 @@ class Play:
         driver = self._seats[seat]
         effects = await self._call(driver, "effects.read", {})
         self.trace.effects += effects["effects"]
-        if self.case.session is not None and seat in ("", self._session.sender):
+        if self._reads and seat in ("", self._session.sender):
             self.trace.session = (await self._call(driver, "session.read", {}))["items"]
         await self._call(driver, "case.close", {})
         del self._seats[seat]
@@ -385,7 +390,7 @@ def _uncrossed(leg: Leg) -> Leg | None:
     """What stands for a leg in the run that never crosses; None where nothing does."""
     if leg.refused is not None or leg.do == "case.close":
         return None
-    if leg.do == "approvals.decide" and leg.args.get("expires", 0) >= 0:
+    if leg.do == "approvals.decide" and leg.args.get("expires", _LONG) >= _LONG:
         known = {"call_id", "decision", "always", "message"}
         args = {key: value for key, value in leg.args.items() if key in known}
         return dataclasses.replace(leg, do="run.decide", args=args, expect=None)

@@ -57,6 +57,16 @@ class Result:
         return dataclasses.replace(self, seconds=round(seconds, 4), requests=requests)
 
     @property
+    def ports(self) -> list[str]:
+        """The names of the ports, by role."""
+        return self.pairing.partition("@")[0].split("->")
+
+    @property
+    def location(self) -> str:
+        """The kind of place where the run was kept; empty where it was not."""
+        return self.pairing.partition("@")[2]
+
+    @property
     def key(self) -> tuple[str, str]:
         """What names a run: case id and pairing."""
         return (self.case, self.pairing)

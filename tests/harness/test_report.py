@@ -184,3 +184,25 @@ def test_the_matrix_counts_by_writer_and_reader() -> None:
         "| typescript | 0/0, 1 n/a | 0/1, 1 known failing | - |",
     ]
     assert "1/2, 1 failing" in matrix.plain(made)
+
+
+def test_the_matrix_has_rows_for_what_is_kept_in_each_place() -> None:
+    kept = [
+        dataclasses.replace(PASS, pairing=f"python->typescript@{place}", source=f"cases/{area}/x")
+        for place, area in (
+            ("pglite", "stores"),
+            ("folder", "inbox"),
+            ("folder", "sessions"),
+            ("folder", "stores"),
+        )
+    ]
+    alone = dataclasses.replace(PASS, pairing="typescript@folder", source="cases/stores/y")
+    made = matrix.Matrix.of([PASS, *kept, alone])
+    assert matrix.markdown(made).splitlines()[2:] == [
+        "| python | - | 1/1 | - |",
+        "| typescript | - | - | - |",
+        "| python, run in a folder | - | 2/2 | - |",
+        "| typescript, run in a folder | - | - | 1/1 |",
+        "| python, session in a folder | - | 1/1 | - |",
+        "| python, run in PGLite | - | 1/1 | - |",
+    ]

@@ -159,4 +159,6 @@ class Case:
         """Stops the MCP servers and closes what the case opened."""
         trace(on=False)
         disarm()
+        for store in self.files.values():
+            await store.aclose()
         await self._stack.aclose()

@@ -13,6 +13,7 @@ from .protocol import Failure, required, time
 
 if TYPE_CHECKING:
     from timestep import Approvals, RunStateStore
+    from timestep.store.claim import Claim
 
     from .case import Case
 
@@ -33,6 +34,8 @@ class Stores:
         self._run_id: str | None = given.get("run_id")
         self._stores: dict[str | None, RunStateStore[Any]] = {}
         self._approvals: Approvals | None = None
+        self.claims: dict[RunStateStore[Any], Claim] = {}
+        """What is claimed, by its store."""
 
     def store(self, args: Mapping[str, Any]) -> RunStateStore[Any]:
         """The store of the run that is named, or of the case's."""
@@ -119,13 +122,17 @@ async def clear(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
 async def claim(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
     """`store.claim`: nobody else resumes the run until it is released."""
     lease = {"lease": args["lease"]} if "lease" in args else {}
-    claimed = await case.stored.store(args).claim(owner=args.get("owner"), **lease)
+    store = case.stored.store(args)
+    claimed = await store.claim(owner=args.get("owner"), **lease)
+    case.stored.claims[store] = claimed
     return {"owner": claimed.owner, "until": time(claimed.until)}
 
 
 async def release(case: Case, args: Mapping[str, Any]) -> dict[str, Any]:
     """`store.release`: the run is given back."""
-    await case.stored.store(args).release()
+    claimed = case.stored.claims.pop(case.stored.store(args), None)
+    if claimed is not None:
+        await claimed.release()
     return {}
 
 

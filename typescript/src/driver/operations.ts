@@ -8,9 +8,12 @@ import type { Row } from './json.js';
 import type { Handlers } from './loop.js';
 import { Failure, PROTOCOL } from './protocol.js';
 
-/** What the port and its SDK can do; `run.recover` and `fault.arm` are not among it. */
+/** What the port and its SDK can do; `run.recover` is not among it. */
 export const CAPABILITIES = [
   'approvals',
+  'approvals.inbox',
+  'encryption',
+  'fault.arm',
   'handoffs',
   'mcp.hosted',
   'mcp.local',
@@ -24,6 +27,11 @@ export const CAPABILITIES = [
   'state.file',
   'state.native',
   'state.portable',
+  'store.claims',
+  'store.file',
+  'store.folder',
+  'store.pglite',
+  'store.postgresql',
   'stream',
   'tool-search',
   'tool.apply_patch',
@@ -105,12 +113,30 @@ export class Operations implements Handlers {
         return (await import('./saves.js')).save(this.#opened(), args);
       case 'state.load':
         return (await import('./saves.js')).load(this.#opened(), args);
+      case 'store.save':
+      case 'store.load':
+      case 'store.list':
+      case 'store.history':
+      case 'store.fork':
+      case 'store.prune':
+      case 'store.clear':
+      case 'store.claim':
+      case 'store.release':
+        return (await import('./stores.js')).stored(this.#opened(), op, args);
+      case 'approvals.list':
+        return (await import('./stores.js')).listApprovals(this.#opened(), args);
+      case 'approvals.decide':
+        return (await import('./stores.js')).decide(this.#opened(), args);
       case 'session.read':
-        return this.#opened().readSession();
+      case 'session.add':
+      case 'session.pop':
+      case 'session.clear':
+        return (await import('./sessions.js')).session(this.#opened(), op, args);
       case 'effects.read':
         return this.#opened().readEffects();
-      case 'run.recover':
       case 'fault.arm':
+        return (await import('./faults.js')).arm(args);
+      case 'run.recover':
         throw new Failure('unsupported', op, `this port has no ${op}`);
       default:
         throw new Failure('protocol', 'unknown-op', `there is no operation ${op}`);

@@ -1,5 +1,5 @@
 /** Messages of the driver protocol: requests in, replies out, and errors as replies. */
-import { OllamaError, TimestepError } from '../errors.js';
+import { ApprovalError, OllamaError, StoreError, TimestepError } from '../errors.js';
 import { isRow, type Row } from './json.js';
 
 /** Version of the protocol. */
@@ -116,6 +116,13 @@ export function asFailure(error: unknown): Failure {
       status: error.status ?? null,
       retryable: error.retryable,
     }),
+    ...(error instanceof StoreError && {
+      revision: error.revision ?? null,
+      loadable: error.loadable ?? null,
+      owner: error.owner ?? null,
+      until: error.until ?? null,
+    }),
+    ...(error instanceof ApprovalError && { decided_by: error.decidedBy ?? null }),
   });
 }
 

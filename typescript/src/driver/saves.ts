@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { RunContext, RunState } from '@openai/agents';
 import { digest, dumpRunState, loadRunState, type StateOptions, toNative } from '../state/index.js';
-import { RunStateStore } from '../store/index.js';
 import type { Case } from './case.js';
 import { stateOptions } from './convert.js';
 import { isRow, type Row, row } from './json.js';
@@ -27,7 +26,7 @@ export async function save(open: Case, args: Row): Promise<Row> {
     }
     case 'file': {
       const path = open.path(args);
-      await new RunStateStore<unknown, AnyAgent>(path, open.agent).save(state);
+      await open.file(args).save(state);
       return { digest: digest(JSON.parse(await readFile(path, 'utf8'))) };
     }
     default:
@@ -67,7 +66,7 @@ export async function load(open: Case, args: Row): Promise<Row> {
       lossy = toNative(payload, open.agent, options).lossy;
       break;
     case 'file':
-      state = await new RunStateStore<unknown, AnyAgent>(open.path(args), open.agent).load(options);
+      state = await open.file(args).load(options);
       break;
     default:
       throw unknownForm(form);
