@@ -1,3 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-export default defineConfig({ test: { globalSetup: './test/services.ts' } });
+// Generous: a machine may be busy, and whatever waits for ever is told all the same.
+const PATIENCE = 60_000;
+
+export default defineConfig({
+  test: { globalSetup: './test/services.ts', testTimeout: PATIENCE, hookTimeout: PATIENCE },
+});
