@@ -165,11 +165,11 @@ def test_session_items_keep_the_approvals_of_calls_that_have_run() -> None:
     assert [(entry["type"], entry["raw_item"]["call_id"]) for entry in native["session_items"]] == [
         ("tool_call_item", "call_0"),
         ("tool_call_item", "free"),
-        ("tool_call_output_item", "free"),
         ("tool_approval_item", "call_0"),
+        ("tool_call_output_item", "free"),
         ("tool_call_output_item", "call_0"),
         ("tool_call_item", "call_1"),
         ("tool_approval_item", "call_1"),
     ]
-    assert native["generated_session_item_indexes"] == [0, 1, 2, 4, 5, 6]
+    assert native["generated_session_item_indexes"] == [0, 1, 3, 4, 5, 6]
     assert generate(facts)["session_items"] == generate(facts)["generated_items"]

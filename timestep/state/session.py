@@ -15,8 +15,8 @@ def items(
 ) -> tuple[list[Json], list[int]]:
     """The session items of a native history, and the places of the history in them.
 
-    They keep the approvals that the history loses once their calls have run: each stands before
-    the first output of the calls that waited with it.
+    They keep the approvals that the history loses once their calls have run: each where the output
+    of its call would have been, had it not waited.
     """
     decided = {
         decision["call_id"]
@@ -27,16 +27,21 @@ def items(
         return history, list(range(len(history)))
     kept: list[Json] = []
     places: list[int] = []
-    waiting: dict[str, Json] = {}
+    asked: dict[str, int] = {}
+    waiting: list[str] = []
     for entry in history:
-        answered = wire.answered_call(entry["raw_item"])
-        if answered is not None and answered[1] in waiting:
-            kept += waiting.values()
-            waiting = {}
-        elif entry["type"] == "tool_call_item":
+        if entry["type"] == "tool_call_item":
             identifier = wire.call_id(entry["raw_item"])
-            if identifier is not None and identifier in decided:
-                waiting[identifier] = _approval(identifier, calls)
+            if identifier is not None:
+                asked[identifier] = len(asked)
+                if identifier in decided:
+                    waiting.append(identifier)
+        elif waiting:
+            answered = wire.answered_call(entry["raw_item"])
+            identifier = "" if answered is None else answered[1]
+            before = len(asked) if identifier in waiting else asked.get(identifier, 0)
+            while waiting and asked[waiting[0]] < before:
+                kept.append(_approval(waiting.pop(0), calls))
         places.append(len(kept))
         kept.append(entry)
     return kept, places
