@@ -203,8 +203,7 @@ def _finish(opened: LogFile) -> None:
             line["after"] = last
         last = line["id"]
         content += log.encode(line, data)
-    if opened.is_current():
-        generations.succeed(opened.path, content)
+    generations.succeed(opened.path, content)
 
 
 def _data_line(opened: LogFile, entry: Entry) -> bytes:

@@ -58,9 +58,15 @@ def identifiers(folder: Path) -> Iterator[str]:
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest log in the folder of a run; None if there is none."""
-    numbers = [int(found[1]) for name in _list(folder) if (found := _LOG.fullmatch(name))]
-    return folder / f"{max(numbers)}.log" if numbers else None
+    """The newest log in the folder of a run; None if there is none.
+
+    Older ones are removed: whoever made the newest of them did not come to that.
+    """
+    found = (_LOG.fullmatch(name) for name in _list(folder))
+    numbers = sorted(int(name[1]) for name in found if name)
+    for number in numbers[:-1]:
+        (folder / f"{number}.log").unlink(missing_ok=True)
+    return folder / f"{numbers[-1]}.log" if numbers else None
 
 
 def generation(path: Path) -> int:
@@ -99,15 +105,15 @@ def succeed(path: Path, content: bytes) -> None:
     temporary = folder / f".{token_hex(8)}"
     try:
         write(temporary, content)
-        os.link(temporary, folder / f"{generation(path) + 1}.log")
+        if path.exists():
+            os.link(temporary, folder / f"{generation(path) + 1}.log")
     except (FileExistsError, FileNotFoundError):
         pass  # somebody else has moved the log, or removed it since
     finally:
         temporary.unlink(missing_ok=True)
-    if newest(folder) != path:
-        if folder.exists():
-            sync_folder(folder)
-        path.unlink(missing_ok=True)
+    if folder.exists():
+        sync_folder(folder)
+    newest(folder)
 
 
 def remove(path: Path) -> None:
