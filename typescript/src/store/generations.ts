@@ -56,10 +56,22 @@ export async function ids(folder: string): Promise<string[]> {
     .map(decodeURIComponent);
 }
 
-/** The newest log in a folder; undefined if there is none. */
+/**
+ * The newest log in a folder; undefined if there is none.
+ *
+ * Older ones are removed: whoever made the newest of them did not come to that, and one that stays
+ * would bring back a run that is cleared.
+ */
 export async function newest(folder: string): Promise<string | undefined> {
-  const numbers = (await list(folder)).flatMap((name) => Number(LOG.exec(name)?.[1] ?? []));
-  return numbers.length === 0 ? undefined : join(folder, `${Math.max(...numbers)}.log`);
+  const logs = (await list(folder)).filter((name) => LOG.test(name));
+  const numbers = logs.map(generation);
+  const last = Math.max(...numbers);
+  for (const number of numbers) {
+    if (number < last) {
+      await fs.rm(join(folder, `${number}.log`), { force: true });
+    }
+  }
+  return numbers.length === 0 ? undefined : join(folder, `${last}.log`);
 }
 
 /** The generation of a log. */
@@ -129,10 +141,8 @@ export async function succeed(path: string, content: Uint8Array): Promise<void> 
   } finally {
     await fs.rm(temporary, { force: true });
   }
-  if ((await newest(folder)) !== path) {
-    await syncIfThere(folder);
-    await fs.rm(path, { force: true });
-  }
+  await syncIfThere(folder);
+  await newest(folder);
 }
 
 /** Removes a log that is over, and its folder if nothing newer is there. */
