@@ -8,6 +8,7 @@ import { DecisionWriter } from './decisions.js';
 import type { Decision, PortableRunState, RunItem, WireItem } from './document.js';
 import { guardrailsToNative } from './guardrails.js';
 import {
+  approvalId,
   DEFAULT_TOOL_NAMES,
   interruptionToNative,
   ownInterruptions,
@@ -59,7 +60,10 @@ export function generate(document: Document, options: GenerateOptions): Obj {
       options.onUnbound?.(unbound);
     }
   }
-  return generateRun(document, context, options);
+  const decided = new Set(
+    options.own ? document.decisions.flatMap((entry) => entry.call_id ?? []) : [],
+  );
+  return generateRun(document, context, { ...options, decided });
 }
 
 function* olderItems(run: Run): Iterable<WireItem> {
@@ -71,7 +75,13 @@ function* olderItems(run: Run): Iterable<WireItem> {
   }
 }
 
-function generateRun(run: Run, approvals: Obj, options: GenerateOptions): Obj {
+/** What each run of a document needs of the whole. */
+interface RunOptions extends GenerateOptions {
+  /** Ids of the calls that were decided one by one, where the SDK remembers that they waited. */
+  decided: ReadonlySet<string>;
+}
+
+function generateRun(run: Run, approvals: Obj, options: RunOptions): Obj {
   const calls = callNames(run.items, () => olderItems(run));
   const responseItems = itemsOfResponse(run.response, run.items);
   const start = run.response?.start ?? 0;
@@ -141,12 +151,30 @@ function generateRun(run: Run, approvals: Obj, options: GenerateOptions): Obj {
   put(native, 'conversationId', run.conversation?.conversation_id);
   put(native, 'previousResponseId', run.conversation?.previous_response_id);
   put(native, 'reasoningItemIdPolicy', run.reasoning_item_id_policy);
-  Object.assign(native, ledger(generatedItems, localTool));
+  Object.assign(
+    native,
+    ledger(generatedItems, localTool, (index) => decidedApproval(run, placed[index], options)),
+  );
   native.trace = traceToNative(run.trace);
   if (run.trace && !options.own) {
     native.currentAgentSpan = agentSpan(run.trace, run.current_agent);
   }
   return native;
+}
+
+/** The placeholder a call had before it was decided: the SDK keeps it as proof of the call. */
+function decidedApproval(
+  { items }: Run,
+  placed: Placed | undefined,
+  { decided, live }: RunOptions,
+): Obj | undefined {
+  const entry = placed && 'item' in placed ? items[placed.item] : undefined;
+  if (entry?.type !== 'tool_call_item' || !decided.has(approvalId(entry.item) ?? '')) {
+    return undefined;
+  }
+  const { item, agent, tool_key } = entry;
+  const interruption = { item, agent, ...(tool_key && { tool_key }) };
+  return interruptionToNative(interruption, live?.localTool(agent, String(item.type)));
 }
 
 /** Staged input is always typed in TypeScript. */

@@ -184,8 +184,17 @@ function record(recorder: Recorder, item: Obj, index: number, localName: LocalTo
   }
 }
 
-/** The ledger of a history of native run items, placeholders included. */
-export function ledger(items: readonly Obj[], localName: LocalToolName): Ledger {
+/**
+ * The ledger of a history of native run items, placeholders included.
+ *
+ * @param approvalOf the placeholder that proves a call in place of the item at an index, where the
+ * call once waited for a decision.
+ */
+export function ledger(
+  items: readonly Obj[],
+  localName: LocalToolName,
+  approvalOf: (index: number) => Obj | undefined = () => undefined,
+): Ledger {
   const recorder = new Recorder();
   items.forEach((item, index) => {
     record(recorder, item, index, localName);
@@ -202,7 +211,10 @@ export function ledger(items: readonly Obj[], localName: LocalToolName): Ledger 
       invocations[callId] = fingerprint;
       evidence[callId] = {
         fingerprint,
-        items: places.map((generatedItemIndex) => ({ generatedItemIndex })),
+        items: places.map((generatedItemIndex) => {
+          const item = approvalOf(generatedItemIndex);
+          return item ? { item } : { generatedItemIndex };
+        }),
       };
     }
     result.completedToolInvocations.push({ agentIdentity, invocations });
