@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
 from base64 import b64encode
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 from agents import (
+    GuardrailFunctionOutput,
     OpenAIResponsesCompactionSession,
     SessionSettings,
     SQLiteSession,
+    output_guardrail,
 )
 from agents.memory import Session as AgentSession
 from openai import AsyncOpenAI
@@ -243,16 +246,18 @@ async def test_the_location_may_come_from_the_environment(
         assert await session.get_items() == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_one_session_may_be_used_in_one_loop_after_another(location: str) -> None:
+    """As with the SDK's `Runner.run_sync`; a connection whose loop is over cannot be closed."""
     session = Session("chat", location=location)
 
     async def turn(text: str) -> int:
         await session.add_items([said(text)])
-        count = len(await session.get_items())
-        await session.aclose()
-        return count
+        return len(await session.get_items())
 
     assert [asyncio.run(turn(text)) for text in "123"] == [1, 2, 3]
+    asyncio.run(session.aclose())
+    gc.collect()
 
 
 async def test_a_closed_session_opens_again(open_session: Open) -> None:
@@ -434,6 +439,39 @@ class TestRuns:
                 raise OSError("the disk is gone")
 
         async with scripted([[call("get_weather")], [message("Sunny.")]]) as model:
+            result = await run_agent(agent, "Oslo?", session, model_provider=model.provider)
+            state = result.to_state()
+            state.approve(state.get_interruptions()[0])
+            async with Failing("chat", location=session.location) as failing:
+                with pytest.raises(OSError, match="the disk is gone"):
+                    await run_agent(agent, state, failing, model_provider=model.provider)
+            await run_agent(agent, state, open_session(), model_provider=model.provider)
+        kinds = [item.get("type", "user") for item in await open_session().get_items()]
+        assert kinds == ["user", "function_call", "function_call_output", "message"]
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    async def test_so_is_one_with_ids_that_stand_for_none(
+        self, when: str, open_session: Open
+    ) -> None:
+        """An output guardrail holds back the items of a turn until the run goes on."""
+
+        @output_guardrail
+        async def allow(_context: Any, _agent: Any, _output: Any) -> GuardrailFunctionOutput:
+            return GuardrailFunctionOutput(output_info=None, tripwire_triggered=False)
+
+        agent = weather_agent([])
+        agent.output_guardrails = [allow]
+        agent.tool_use_behavior = {"stop_at_tool_names": ["another"]}
+        session = open_session()
+
+        class Failing(Session):
+            async def add_items(self, items: list[Any]) -> None:
+                if when == "after":
+                    await super().add_items(items)
+                raise OSError("the disk is gone")
+
+        asked = {**call("get_weather"), "id": "__fake_id__"}
+        async with scripted([[asked], [message("Sunny.")]]) as model:
             result = await run_agent(agent, "Oslo?", session, model_provider=model.provider)
             state = result.to_state()
             state.approve(state.get_interruptions()[0])

@@ -5,14 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AgentInputItem, Session as AgentSession } from '@openai/agents';
 import {
+  Agent,
   isOpenAIResponsesCompactionAwareSession,
   isRunContextAwareSession,
   isSessionHistoryRewriteAwareSession,
   isSessionHistoryTransactionAwareSession,
   MemorySession,
   RunState,
+  tool,
 } from '@openai/agents';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { z } from 'zod';
 import { consumeResult, RunStateStore, runAgent, Session } from '../src/index.js';
 import type { SessionOptions } from '../src/session.js';
 import { openBackend } from '../src/store/location.js';
@@ -145,6 +148,34 @@ describe.each([
     for (const [index, item] of (await open('other').getItems()).entries()) {
       expect({ type: 'message', ...item }).toEqual({ type: 'message', ...items[index] });
     }
+  });
+
+  test('the SDK can compare what it stored with what it meant to store', async () => {
+    const meant: AgentInputItem[] = [
+      { type: 'message', role: 'user', content: 'Oslo?' },
+      {
+        type: 'message',
+        id: 'FAKE_ID',
+        role: 'assistant',
+        status: 'completed',
+        content: [{ type: 'output_text', text: 'Hi' }],
+        providerData: { provider_data: { model: 'llama3' } },
+      },
+      {
+        type: 'function_call_result',
+        name: 'get_weather',
+        callId: 'call_1',
+        status: 'completed',
+        output: 'sunny',
+      },
+    ];
+    const session = open();
+    await session.addItems(meant);
+    const read = await session.getItems();
+    expect(read).not.toEqual(meant);
+    expect(session.prepareHistoryItemsForPersistenceComparison(read)).toEqual(
+      session.prepareHistoryItemsForPersistenceComparison(meant),
+    );
   });
 
   test('a result has the name of its tool, where the call is read too', async () => {
@@ -363,11 +394,19 @@ describe.each([
     'before',
     'after',
   ])('a write that failed %s it was done is settled when the run goes on', async (when) => {
-    const agent = weatherAgent();
+    // A picture has another form in a session than what the tool returned.
+    const camera = tool({
+      name: 'take_photo',
+      description: 'A photo of a city.',
+      parameters: z.object({ city: z.string() }),
+      needsApproval: true,
+      execute: () => ({ type: 'image' as const, image: 'data:image/png;base64,iVBORw0KGgo=' }),
+    });
+    const agent = new Agent({ name: 'Camera', model: 'gpt-x', tools: [camera] });
     const session = open();
     let state: RunState<undefined, typeof agent>;
     {
-      await using model = await answering([called('get_weather', 'call_1')]);
+      await using model = await answering([called('take_photo', 'call_1')]);
       const result = await runAgent(agent, 'Oslo?', { session, modelProvider: model.provider });
       state = result.state;
     }
