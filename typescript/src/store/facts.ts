@@ -258,11 +258,14 @@ function usageSince(
   const byResponse = responses.length > usage.entries.length;
   const counts = byResponse ? responses.map((response) => response.usage) : usage.entries;
   const done = (byResponse ? before?.responses : before?.usage.entries)?.length ?? 0;
+  // Requests of nested runs are among the entries, and nothing says which they are.
   const agents =
     responses.length === counts.length ? agentsOf(document, done) : new Map<number, string>();
+  const [only, ...others] = new Set(models.values());
   return counts.slice(done).map((tokens, offset) => {
     const request = done + offset;
-    const model = models.get(agents.get(request) ?? document.current_agent);
+    const agent = agents.get(request);
+    const model = agent !== undefined ? models.get(agent) : others.length === 0 ? only : undefined;
     return {
       request,
       ...(model !== undefined && { model }),
