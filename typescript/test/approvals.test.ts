@@ -20,6 +20,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PYTHON = process.env.TIMESTEP_PYTHON ?? join(ROOT, '.venv/bin/python');
 const KINDS = ['file', 'folder', 'postgresql', 'pglite'] as const;
 
+// Starting a database takes a while on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
 const models: Model[] = [];
 
 afterEach(async () => {
