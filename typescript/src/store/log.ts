@@ -227,14 +227,11 @@ export class Tail {
     return false;
   }
 
-  /** The state, and the accepted lines among those it took, oldest first. */
-  finish(): Folded {
-    const lines = this.#lines.toReversed();
-    const [first, ...others] = lines;
-    if (!this.#base || first === undefined) {
-      return fold(EMPTY, lines, new Set());
-    }
-    const { state, accepted } = fold(apply(EMPTY, first.line), others);
-    return { state, accepted: [first, ...accepted] };
+  /** The state; undefined where only all of the lines can tell it. */
+  finish(): RunLog | undefined {
+    const [first, ...others] = this.#lines.toReversed();
+    return this.#base && first !== undefined
+      ? fold(apply(EMPTY, first.line), others).state
+      : undefined;
   }
 }

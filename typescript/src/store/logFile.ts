@@ -1,6 +1,6 @@
 /** The log of a run as a file. */
 import { AppendFile } from './appendFile.js';
-import { EMPTY, type Entry, type Folded, fold, type RunLog, Tail } from './log.js';
+import { EMPTY, type Entry, entries, type Folded, fold, type RunLog, Tail } from './log.js';
 
 /** The log of a run that is open for one piece of work. */
 export class LogFile extends AppendFile {
@@ -31,16 +31,13 @@ export class LogFile extends AppendFile {
         break;
       }
     }
-    this.state = tail.finish().state;
+    this.state = tail.finish() ?? (await this.all()).state;
   }
 
   /** The accepted lines of the whole log, oldest first. */
   async all(): Promise<Folded> {
-    const lines: Entry[] = [];
-    for await (const entry of this.backward()) {
-      lines.push(entry);
-    }
-    return fold(EMPTY, lines.reverse(), new Set());
+    // Forwards: on the way back, data that is not there would be jumped over all the same.
+    return fold(EMPTY, entries(await this.bytes(0, this.offset), 0), new Set());
   }
 
   /** The accepted lines from the end back to the first one that is `enough`, oldest first. */
