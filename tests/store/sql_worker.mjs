@@ -9,9 +9,7 @@ async function work(task) {
       for (const item of task.items) await backend.addItems('chat', [item, `${item}'`]);
     } else if (task.do === 'pop') {
       const popped = [];
-      for (let item = await backend.popItem('chat'); item; item = await backend.popItem('chat')) {
-        popped.push(item);
-      }
+      for (let left = task.count; left > 0; left -= 1) popped.push(await backend.popItem('chat'));
       return popped;
     } else if (task.do === 'claim') {
       return (await backend.claim('run', task.owner, 60_000)).owner;

@@ -19,10 +19,7 @@ async def work(task: dict[str, Any]) -> Any:
                 for item in task["items"]:
                     await backend.add_items("chat", [item, f"{item}'"])
             case "pop":
-                popped = []
-                while (item := await backend.pop_item("chat")) is not None:
-                    popped.append(item)
-                return popped
+                return [await backend.pop_item("chat") for _ in range(task["count"])]
             case "claim":
                 return (await backend.claim("run", task["owner"], 60)).owner
     except TimestepError as error:

@@ -315,7 +315,7 @@ def test_appends_of_both_languages_keep_order_and_lose_nothing(
         own = [item for item in items[::2] if item.startswith(f"{who}-")]
         assert own == [f"{who}-{n}" for n in range(40)]
 
-    popped = workers.do({"do": "pop", "url": postgres_url})
+    popped = workers.do({"do": "pop", "url": postgres_url, "count": 80})
     assert sorted(item for each in popped for item in each) == sorted(items)
     assert asyncio.run(read_items(postgres_url)) == []
 
