@@ -51,27 +51,22 @@ def apply(value: Any, patch: list[Operation], *, owned: bool = False) -> Any:
 
     With ``owned`` the value is changed in place, nothing of it being needed elsewhere.
 
-    Raises ``DocumentError`` (``malformed``) where an operation has no place to work on.
+    Raises ``DocumentError`` (``malformed``) where an operation is none, or has no place to work on.
     """
     copies = _Copies(value, owned)
     for operation in patch:
-        path = operation["path"]
-        parent, slash, step = path.rpartition("/")
         try:
+            path = operation["path"]
+            parent, slash, step = path.rpartition("/")
             if not slash:
                 copies = _Copies(_new_root(path, operation), owned=False)
                 continue
             added, taken = copies.value(operation)
             container = copies.at(parent)
-            moved = _operate(container, _key(container, step), operation["op"], added) or taken
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise DocumentError(
-                f"the patch does not fit: nothing to {operation['op']} at {path!r}",
-                code="malformed",
-                pointer=path,
-            ) from error
-        if moved:
-            copies.forget()
+            if _operate(container, _key(container, step), operation["op"], added) or taken:
+                copies.forget()
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise _unfit(operation) from error
     return copies.root
 
 
@@ -125,8 +120,10 @@ class _Copies:
     def value(self, operation: Operation) -> tuple[Any, bool]:
         """What an operation puts in its place, and whether it was taken from another one."""
         op = operation["op"]
+        if op == "remove":
+            return None, False
         if op not in ("copy", "move"):
-            return operation.get("value"), False
+            return operation["value"], False
         source = operation["from"]
         parent, slash, step = source.rpartition("/")
         if not slash or (op == "move" and operation["path"].startswith(f"{source}/")):
@@ -357,6 +354,16 @@ def _written(value: Any) -> bytes:
     pickler.fast = True
     pickler.dump(value)
     return buffer.getvalue()
+
+
+def _unfit(operation: Any) -> DocumentError:
+    known = operation if isinstance(operation, dict) else {}
+    path = known.get("path")
+    return DocumentError(
+        f"the patch does not fit: nothing to {known.get('op')} at {path!r}",
+        code="malformed",
+        pointer=path if isinstance(path, str) else None,
+    )
 
 
 def _new_root(path: str, operation: Operation) -> Any:

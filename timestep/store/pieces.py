@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from timestep.errors import DocumentError, StoreError
@@ -25,7 +25,7 @@ class Known:
     """The newest revision a store has read or written. It shares nothing with anybody."""
 
     revision: int
-    document: dict[str, Any]
+    document: dict[str, Any] = field(repr=False)
     whole: int
     """Length of the JSON of the newest whole document up to here, in bytes."""
     since: int
@@ -89,7 +89,7 @@ def checksum(revision: int, base: int | None, stored: bytes) -> bytes:
 
 def _next(piece: Piece, text: bytes, known: Known | None) -> Known:
     """What is known after a piece. The document of ``known`` is used up."""
-    value = json.loads(text, parse_constant=_refuse)
+    value = _JSON.decode(text.decode())
     if piece.base is None or known is None:
         if not isinstance(value, dict):
             raise ValueError("no document")
@@ -131,6 +131,9 @@ def _decompress(data: bytes) -> bytes:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON value")
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _damaged(run_id: str, revision: int, known: Known | None, what: str) -> StoreError:

@@ -60,7 +60,7 @@ test.each([
   ]);
   const runner = new Runner({ modelProvider: model.provider });
   const sizes: number[] = [];
-  let result = await runner.run(agent, 'Go');
+  let result = await runner.run<Agent, unknown>(agent, 'Go');
   while (result.interruptions.length > 0) {
     const { document } = dumpRunState(result.state);
     sizes.push(document.residue?.typescript?.patch.length ?? 0);
