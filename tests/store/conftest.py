@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from conformance.harness import services
+from tests.store.pglite_server import empty_database
 
 KINDS = ("file", "folder", "postgresql", "pglite")
 
@@ -30,6 +31,7 @@ def place(kind: str, folder: Path) -> Iterator[str]:
         with services.postgres() as url:
             yield url
     elif kind == "pglite":
-        yield f"pglite:{folder / 'database'}"
+        with empty_database() as location:
+            yield location
     else:
         yield str(folder / ("run.json" if kind == "file" else "runs"))

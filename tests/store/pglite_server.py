@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +69,22 @@ def serving(folder: Path) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+@cache
+def shared() -> Server:
+    """A server for all tests of this process: to start one for each takes too long."""
+    folder = tempfile.TemporaryDirectory(prefix="timestep-pglite-")
+    server = Server(Path(folder.name) / "database")
+    atexit.register(folder.cleanup)
+    atexit.register(server.stop)
+    return server
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """The location of a database nothing is in, served already."""
+    server = shared()
+    with server.connect() as connection:
+        connection.execute("DROP SCHEMA IF EXISTS timestep CASCADE")
+    yield f"pglite:{server.said['host']}"
