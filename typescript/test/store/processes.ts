@@ -1,9 +1,10 @@
 /** Other processes that use the same stores: of Python, and of this language as it is built. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { afterAll } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const PYTHON = process.env.TIMESTEP_PYTHON ?? `${ROOT}.venv/bin/python`;
@@ -13,7 +14,7 @@ const SCRIPT = `
 import asyncio, json, sys
 from tests.store.runs import store_at, text_of
 
-async def main(what, location, run_id, *rest):
+async def answer(what, location, run_id, *rest):
     async with store_at(location, run_id) as store:
         state = await store.load()
         was = store.revision
@@ -22,20 +23,51 @@ async def main(what, location, run_id, *rest):
                 saved = [await copy.save(state) for _ in range(3)][-1]
         else:
             saved = await store.save(state)
-        print(json.dumps({"was": was, "input": text_of(state), "saved": saved}))
+        return {"was": was, "input": text_of(state), "saved": saved}
 
-asyncio.run(main(*sys.argv[1:]))
+for line in sys.stdin:
+    try:
+        said = asyncio.run(answer(*json.loads(line)))
+    except Exception as error:
+        said = {"error": str(error)}
+    print(json.dumps(said), flush=True)
 `;
 
+type Answers = AsyncIterator<string>;
+
+let running: { child: ChildProcessByStdio<Writable, Readable, null>; answers: Answers } | undefined;
+
+afterAll(async () => {
+  if (running !== undefined) {
+    const { child } = running;
+    running = undefined;
+    child.stdin.end();
+    await once(child, 'exit');
+  }
+});
+
 /**
- * What a Python process makes of a run: it saves it again (`resave`), or thrice at another place
- * (`copy`, with that location and run id).
+ * What a Python process, one for all tests of a file, makes of a run: it saves it again
+ * (`resave`), or thrice at another place (`copy`, with that location and run id).
  */
 export async function python(...args: string[]): Promise<unknown> {
-  const { stdout } = await promisify(execFile)(PYTHON, ['-W', 'error', '-c', SCRIPT, ...args], {
-    cwd: ROOT,
-  });
-  return JSON.parse(stdout);
+  if (running === undefined) {
+    const child = spawn(PYTHON, ['-W', 'error', '-c', SCRIPT], {
+      cwd: ROOT,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    running = { child, answers: createInterface(child.stdout)[Symbol.asyncIterator]() };
+  }
+  running.child.stdin.write(`${JSON.stringify(args)}\n`);
+  const { value, done } = await running.answers.next();
+  if (done) {
+    throw new Error('the Python process has ended');
+  }
+  const said = JSON.parse(value) as { error?: string };
+  if (said.error !== undefined) {
+    throw new Error(said.error);
+  }
+  return said;
 }
 
 /** A process of the built package that runs a module and tells lines. */
