@@ -7,7 +7,7 @@ import gc
 import json
 import math
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from openai.types.responses import CompactedResponse
 
 from tests.conversation import travel_agent
 from tests.model import call, message, scripted, weather_agent
+from tests.store.conftest import place
 from tests.test_imports import loaded_by
 from timestep import DocumentError, RunStateStore, StoreError, consume_result, run_agent
 from timestep.session import Session
@@ -40,11 +41,9 @@ VECTORS = json.loads((Path(__file__).parent / "vectors" / "items.json").read_tex
 
 
 @pytest.fixture(params=["folder", "postgresql"])
-def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A place that keeps sessions, empty."""
-    if request.param == "folder":
-        return str(tmp_path / "store")
-    return str(request.getfixturevalue("postgres_url"))
+    yield from place(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -349,6 +348,20 @@ async def test_a_cleared_session_is_no_longer_on_the_disk(tmp_path: Path) -> Non
         assert found(tmp_path, b"words to find")
         await session.clear_session()
         assert not found(tmp_path, b"words to find")
+        assert await session.get_items() == []
+
+
+async def test_a_folder_of_pglite_keeps_sessions_too(tmp_path: Path) -> None:
+    location = f"pglite:{tmp_path / 'database'}"
+    async with Session("chat", location=location) as session:
+        async with scripted([[call("find_time")], [message("Noon.")]]) as model:
+            await run_agent(travel_agent([]), "Time?", session, model_provider=model.provider)
+        assert len(await session.get_items()) == 4
+        async with Session("chat", location=location, keys={"a": OLD}) as sealed:
+            await sealed.add_items([said("sealed")])
+            assert (await sealed.get_items(2))[1] == said("sealed")
+            assert await sealed.pop_item() == said("sealed")
+        await session.clear_session()
         assert await session.get_items() == []
 
 

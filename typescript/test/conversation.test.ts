@@ -1,4 +1,5 @@
 /** Conversations that Python, as a process of its own, and TypeScript have together. */
+import { randomUUID } from 'node:crypto';
 import { copyFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,8 +18,8 @@ import {
 import { consumeResult, RunStateStore, runAgent, Session } from '../src/index.js';
 import { openBackend } from '../src/store/location.js';
 import { type Answers, answering, called, said } from './answers.js';
-import { postgres } from './postgres.js';
 import { type Python, python } from './python.js';
+import { place } from './store/places.js';
 import { travelAgent } from './travel.js';
 
 type Item = Record<string, unknown>;
@@ -207,21 +208,19 @@ const BEGINNING: [Input, Item[][]][] = [
   ],
 ];
 
-const PLACES: [string, () => Promise<string>][] = [
-  ['a folder', async () => join(folder, 'store')],
-  ['PostgreSQL', postgres],
-];
-
 const WAYS: [Language, Language][] = [
   ['python', 'typescript'],
   ['typescript', 'python'],
 ];
 
-describe.each(PLACES)('in %s', (_name, place) => {
+describe.each(['folder', 'postgresql', 'pglite'] as const)('in a place: %s', (kind) => {
   let location: string;
+  /** The session of a test: a database is one for all of them. */
+  let chat: string;
 
   beforeEach(async () => {
-    location = await place();
+    ({ location } = await place(kind));
+    chat = randomUUID();
   });
 
   async function stored(id: string): Promise<Item[]> {
@@ -243,13 +242,27 @@ describe.each(PLACES)('in %s', (_name, place) => {
     }
   }
 
+  /** Whether any file of a folder holds the text; how a database keeps it is its own affair. */
+  async function found(text: string): Promise<boolean> {
+    if (kind !== 'folder') {
+      return false;
+    }
+    const files = await readdir(location, { recursive: true, withFileTypes: true });
+    const contents = await Promise.all(
+      files
+        .filter((file) => file.isFile())
+        .map((file) => readFile(join(file.parentPath, file.name), 'utf8')),
+    );
+    return contents.some((content) => content.includes(text));
+  }
+
   /** A turn in one language on the session, and in the other on a copy: both requests. */
   async function inBoth(turn: Turn, answers: Item[][], [own, other]: [Language, Language]) {
-    await copy('chat', 'copy');
+    await copy(chat, `${chat}-copy`);
     const results = [];
     for (const [language, id] of [
-      [own, 'copy'],
-      [other, 'chat'],
+      [own, `${chat}-copy`],
+      [other, chat],
     ] as const) {
       const file = turn.file && `${turn.file}.${id}.json`;
       if (turn.file && file) {
@@ -264,7 +277,7 @@ describe.each(PLACES)('in %s', (_name, place) => {
 
   describe.each(WAYS)('from %s to %s', (own, other) => {
     test.each([false, true])('goes on with equal requests (streamed: %s)', async (stream) => {
-      const first = await SPEAK[own]('chat', location);
+      const first = await SPEAK[own](chat, location);
       for (const [input, answers] of BEGINNING) {
         await using model = await answering(...answers);
         await first.run(model, { input, stream });
@@ -299,8 +312,8 @@ describe.each(PLACES)('in %s', (_name, place) => {
       const results = [];
       for (const language of way) {
         await using model = await answering([said('Bye.')]);
-        const id = `end-${language}`;
-        await copy('chat', id);
+        const id = `${chat}-end-${language}`;
+        await copy(chat, id);
         await (await SPEAK[language](id, location)).run(model, turn);
         results.push(sent(model.inputs));
       }
@@ -310,7 +323,7 @@ describe.each(PLACES)('in %s', (_name, place) => {
     test.each([false, true])('an interruption crosses (streamed: %s)', async (stream) => {
       const file = join(folder, 'run.json');
       {
-        const first = await SPEAK[own]('chat', location);
+        const first = await SPEAK[own](chat, location);
         await using model = await answering(
           [called('find_time', 'call_1')],
           [
@@ -330,7 +343,7 @@ describe.each(PLACES)('in %s', (_name, place) => {
       );
       expect(here?.requests).toEqual(there?.requests);
       expect(here?.outcome).toMatchObject({ output: 'Sunny.', calls: ['Oslo'] });
-      const items = await stored('chat');
+      const items = await stored(chat);
       expect(items.map((item) => item.output ?? item.call_id ?? item.role)).toEqual([
         'user',
         'call_1',
@@ -341,7 +354,9 @@ describe.each(PLACES)('in %s', (_name, place) => {
         ...['noon in Bergen', 'Oslo is sunny', 'Not Rome.'],
         'assistant',
       ]);
-      expect(items.slice(0, -1)).toEqual(await stored('copy').then((all) => all.slice(0, -1)));
+      expect(items.slice(0, -1)).toEqual(
+        await stored(`${chat}-copy`).then((all) => all.slice(0, -1)),
+      );
       expect(withoutCallIds(here?.requests[0])).toEqual(withoutCallIds(items.slice(0, -1)));
       const [back, on] = await inBack([own, other]);
       expect(back).toEqual(on);
@@ -349,8 +364,8 @@ describe.each(PLACES)('in %s', (_name, place) => {
 
     test('a run that stops twice goes there and back', async () => {
       const file = join(folder, 'run.json');
-      const first = await SPEAK[own]('chat', location);
-      const second = await SPEAK[other]('chat', location);
+      const first = await SPEAK[own](chat, location);
+      const second = await SPEAK[other](chat, location);
       {
         await using model = await answering([called('get_weather', 'call_1')]);
         await first.run(model, { input: 'Weather?', file });
@@ -369,7 +384,7 @@ describe.each(PLACES)('in %s', (_name, place) => {
       }
       await using model = await answering([said('Sunny.')]);
       await second.run(model, { file, decisions: { call_2: 'No.' } });
-      const items = await stored('chat');
+      const items = await stored(chat);
       expect(items.map((item) => item.output ?? item.call_id ?? item.role)).toEqual([
         'user',
         'call_1',
@@ -386,14 +401,14 @@ describe.each(PLACES)('in %s', (_name, place) => {
 
   test('both append at once: each order is kept, nothing is lost', async () => {
     const speakers = await Promise.all([
-      speakPython('chat', location),
-      speakTypeScript('chat', location),
+      speakPython(chat, location),
+      speakTypeScript(chat, location),
     ]);
     const texts = (name: string) => Array.from({ length: 40 }, (_, index) => `${name} ${index}`);
     await Promise.all(
       speakers.map((speaker, index) => speaker.add(texts(String(index)).map(user), true)),
     );
-    const items = (await stored('chat')).map((item) => String(item.content));
+    const items = (await stored(chat)).map((item) => String(item.content));
     expect(items).toHaveLength(80);
     for (const name of ['0', '1']) {
       expect(items.filter((text) => text.startsWith(name))).toEqual(texts(name));
@@ -405,8 +420,8 @@ describe.each(PLACES)('in %s', (_name, place) => {
 
   test('both pop at once: each item goes to one', async () => {
     const speakers = await Promise.all([
-      speakPython('chat', location),
-      speakTypeScript('chat', location),
+      speakPython(chat, location),
+      speakTypeScript(chat, location),
     ]);
     const texts = Array.from({ length: 60 }, (_, index) => `text ${index}`);
     await speakers[0].add(texts.map(user));
@@ -425,19 +440,17 @@ describe.each(PLACES)('in %s', (_name, place) => {
 
   test.each(WAYS)('what %s sealed, %s opens with the key alone', async (own, other) => {
     const items = [user('secret words'), user('more')];
-    await (await SPEAK[own]('chat', location, KEYS)).add(items);
-    expect(await (await SPEAK[other]('chat', location, KEYS)).items()).toEqual(items);
-    await expect((await SPEAK[other]('chat', location)).items()).rejects.toMatchObject({
+    await (await SPEAK[own](chat, location, KEYS)).add(items);
+    expect(await (await SPEAK[other](chat, location, KEYS)).items()).toEqual(items);
+    await expect((await SPEAK[other](chat, location)).items()).rejects.toMatchObject({
       code: 'wrong-key',
     });
   });
 
   test.each(WAYS)('what %s keeps, %s clears', async (own, other) => {
-    const [first, second] = [
-      await SPEAK[own]('chat', location),
-      await SPEAK[other]('chat', location),
-    ];
+    const [first, second] = [await SPEAK[own](chat, location), await SPEAK[other](chat, location)];
     await first.add([user('words to find')]);
+    expect(await found('words to find')).toBe(kind === 'folder');
     await second.clear();
     expect(await first.items()).toEqual([]);
     expect(await found('words to find')).toBe(false);
@@ -449,23 +462,12 @@ describe.each(PLACES)('in %s', (_name, place) => {
     const item = { ...user('big'), number: 2 ** 60 };
     const text = JSON.stringify(item).replace(String(2 ** 60), '9007199254740993');
     const backend = await openBackend(location);
-    await backend.addItems('chat', [text]);
+    await backend.addItems(chat, [text]);
     await backend.close();
-    const first = await speakPython('chat', location);
+    const first = await speakPython(chat, location);
     expect(await first.items()).toHaveLength(1);
-    await expect((await speakTypeScript('chat', location)).items()).rejects.toMatchObject({
+    await expect((await speakTypeScript(chat, location)).items()).rejects.toMatchObject({
       code: 'unsafe-integer',
     });
   });
 });
-
-/** Whether any file of the folder holds the text. */
-async function found(text: string): Promise<boolean> {
-  const files = await readdir(folder, { recursive: true, withFileTypes: true });
-  const contents = await Promise.all(
-    files
-      .filter((file) => file.isFile())
-      .map((file) => readFile(join(file.parentPath, file.name), 'utf8')),
-  );
-  return contents.some((content) => content.includes(text));
-}

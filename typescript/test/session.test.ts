@@ -1,4 +1,5 @@
 /** Session: the SDK's protocol, what is stored, and what survives. */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +22,7 @@ import type { SessionOptions } from '../src/session.js';
 import { openBackend } from '../src/store/location.js';
 import { answering, called, said } from './answers.js';
 import { weatherAgent } from './model.js';
-import { postgres } from './postgres.js';
+import { place } from './store/places.js';
 import { travelAgent } from './travel.js';
 
 interface Vector {
@@ -55,18 +56,18 @@ function coded(code: string) {
   return expect.objectContaining({ code });
 }
 
-describe.each([
-  ['a folder', async () => join(folder, 'store')],
-  ['PostgreSQL', postgres],
-])('in %s', (_name, place) => {
+describe.each(['folder', 'postgresql', 'pglite'] as const)('in a place: %s', (kind) => {
   let location: string;
+  /** Goes before session ids: a database is one for all tests. */
+  let own: string;
 
   beforeEach(async () => {
-    location = await place();
+    ({ location } = await place(kind));
+    own = `${randomUUID()} `;
   });
 
-  function open(id: string | undefined = 'chat', options: SessionOptions = {}): Session {
-    const session = new Session(id, { location, ...options });
+  function open(id = 'chat', options: SessionOptions = {}): Session {
+    const session = new Session(own + id, { location, ...options });
     onTestFinished(() => session.close());
     return session;
   }
@@ -74,7 +75,7 @@ describe.each([
   async function stored(id = 'chat'): Promise<(string | Uint8Array)[]> {
     const backend = await openBackend(location);
     try {
-      return await backend.readItems(id);
+      return await backend.readItems(own + id);
     } finally {
       await backend.close();
     }
@@ -83,7 +84,7 @@ describe.each([
   async function put(...items: (string | Uint8Array)[]): Promise<void> {
     const backend = await openBackend(location);
     try {
-      await backend.addItems('chat', items);
+      await backend.addItems(`${own}chat`, items);
     } finally {
       await backend.close();
     }
@@ -424,7 +425,7 @@ describe.each([
     }
     {
       await using model = await answering();
-      await using failing = new Failing('chat', { location });
+      await using failing = new Failing(`${own}chat`, { location });
       const options = { session: failing, modelProvider: model.provider };
       await expect(runAgent(agent, state, options)).rejects.toThrow('the disk is gone');
     }
