@@ -67,7 +67,11 @@ export class Connection {
       for await (const chunk of chunks) {
         this.#reader.push(chunk as Buffer);
         for (let next = this.#reader.next(); next !== undefined; next = this.#reader.next()) {
-          if (this.#ending !== undefined || !(await this.#take(next))) {
+          if (this.#ending !== undefined) {
+            this.#say(this.#ending);
+            return;
+          }
+          if (!(await this.#take(next))) {
             return;
           }
         }
@@ -85,13 +89,20 @@ export class Connection {
     }
   }
 
-  /** Ends with an error, after the answer where one is due. What comes later is not run. */
+  /**
+   * Ends with an error, after the answer where one is due. What comes later is not run: it gets the
+   * error once more, which the client may have missed when it came between two statements.
+   */
   end(error: Buffer): void {
     this.#ending = error;
     if (!this.#busy) {
       this.#say(error);
-      this.#socket.end();
     }
+  }
+
+  /** Hangs up, once what was said has been sent. */
+  hangUp(): void {
+    this.#socket.destroySoon();
   }
 
   /** Cuts the client off: nothing it is told could be relied on. */
@@ -190,6 +201,7 @@ export class Connection {
     this.#sql = [];
     await this.#host.enter(this);
     if (this.#ending !== undefined) {
+      this.#say(this.#ending);
       return false;
     }
     this.#busy = true;
@@ -220,7 +232,7 @@ export class Connection {
     } else {
       this.#patience = setTimeout(() => {
         this.end(fatal('25P03', 'the transaction was left open for too long'));
-        this.#socket.destroySoon();
+        this.hangUp();
       }, this.#host.patience).unref();
     }
     await this.#drained();

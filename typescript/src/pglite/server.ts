@@ -1,5 +1,6 @@
 /** The owner of a folder: its engine, and the socket others reach it by. */
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PGlite } from '@electric-sql/pglite';
 import { StoreError } from '../errors.js';
 import { Connection, type Host } from './connection.js';
@@ -12,6 +13,8 @@ import { quoted } from './statements.js';
 
 const STARTUP = Buffer.from('\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0');
 const PATIENCE = 60_000;
+/** How long clients have for their side of the end, in milliseconds. */
+const GOODBYE = 250;
 const ENDS = fatal('57P01', 'the owner of the database ends');
 const DIED = fatal('57P02', 'the engine of the database has died and is opened again');
 
@@ -26,7 +29,8 @@ export class Owner {
   readonly place: Place;
   readonly #lock: Lock;
   readonly #gate = new Gate();
-  readonly #connections = new Set<Connection>();
+  /** Who is connected, and until when. */
+  readonly #connections = new Map<Connection, Promise<void>>();
   readonly #patience: number;
   #engine: Promise<Engine>;
   #greeting: Buffer = Buffer.alloc(0);
@@ -69,7 +73,7 @@ export class Owner {
       await owner.#greet();
     } catch (error) {
       lock.release();
-      for (const connection of owner.#connections) {
+      for (const connection of owner.#connections.keys()) {
         connection.cut();
       }
       throw error;
@@ -117,7 +121,7 @@ export class Owner {
   }
 
   async #close(): Promise<void> {
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       connection.end(ENDS);
     }
     await this.#gate.acquire(this);
@@ -127,6 +131,11 @@ export class Owner {
       this.#lock.release();
     }
     this.#gate.release(this);
+    const all = Promise.all([...this.#connections.values()]);
+    await Promise.race([all, sleep(GOODBYE)]);
+    for (const connection of this.#connections.keys()) {
+      connection.hangUp();
+    }
   }
 
   async #greet(): Promise<void> {
@@ -171,15 +180,17 @@ export class Owner {
       patience: this.#patience,
     };
     const connection = new Connection(socket, this.#count, host);
-    this.#connections.add(connection);
+    const served = connection.serve().then(() => {
+      this.#connections.delete(connection);
+    });
+    this.#connections.set(connection, served);
     if (this.#ended !== undefined) {
       connection.end(ENDS);
     }
-    void connection.serve().then(() => this.#connections.delete(connection));
   }
 
   #notify(channel: string, notification: Buffer): void {
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       if (connection.channels.has(channel)) {
         connection.notify(notification);
       }
@@ -187,7 +198,7 @@ export class Owner {
   }
 
   #listenAgain(): string {
-    const channels = new Set([...this.#connections].flatMap((each) => [...each.channels]));
+    const channels = new Set([...this.#connections.keys()].flatMap((each) => [...each.channels]));
     return ['UNLISTEN *', ...[...channels].map((each) => `LISTEN ${quoted(each)}`)].join(';');
   }
 
@@ -209,14 +220,14 @@ export class Owner {
   #lose(): void {
     this.#lost = true;
     this.#lock.release();
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       connection.cut();
     }
   }
 
   /** An engine that has died is opened again, as after a crash: what was acknowledged is there. */
   #revive(engine: Engine): void {
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       connection.end(DIED);
     }
     this.#engine = engine.reopen().then(() => {
