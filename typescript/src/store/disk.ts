@@ -70,13 +70,21 @@ export function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
-/** The file a symbolic link leads to, so that the link itself stays. */
+/** The file a symbolic link leads to, there or not, so that the link itself stays. */
 export async function realPath(path: string): Promise<string> {
   try {
     return await fs.realpath(path);
   } catch (error) {
-    if (isMissing(error)) {
-      return resolve(path);
+    if (!isMissing(error)) {
+      throw error;
+    }
+  }
+  try {
+    return await realPath(resolve(dirname(path), await fs.readlink(path)));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EINVAL') {
+      return resolve(path); // no link
     }
     throw error;
   }

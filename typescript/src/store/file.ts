@@ -48,13 +48,16 @@ export class FileBackend extends LogBackend implements Backend {
     const folders = await createFolders(dirname(path));
     const temporary = join(dirname(path), file);
     await write(temporary, piece.data);
+    let added: RevisionLine;
     try {
-      await this.#append(path, line);
+      added = await this.#append(path, line);
     } catch (error) {
       await fs.rm(temporary, { force: true });
       throw error;
     }
-    await putInPlace(temporary, path);
+    if (!(await putInPlace(temporary, path))) {
+      await this.#expect(path, added);
+    }
     for (const folder of folders) {
       await syncFolder(folder);
     }
@@ -85,6 +88,7 @@ export class FileBackend extends LogBackend implements Backend {
       return;
     }
     await this.#append(path, (state) => ({ ...mark(state, new Date()), cleared: true }));
+    await removeLeftovers(path);
     await this.#look(path); // whoever looks meets the end of the log, and removes both
   }
 
@@ -212,6 +216,16 @@ export class FileBackend extends LogBackend implements Backend {
     }
   }
 
+  /** Checks that a save whose temporary file has gone was finished by somebody else. */
+  async #expect(path: string, { id, file }: RevisionLine): Promise<void> {
+    const { content, adoption } = await this.#look(path);
+    await using log = await LogFile.open(logOf(path));
+    if (log?.state.current?.id === id && (content === undefined || adoption !== undefined)) {
+      const error = new Error(`ENOENT: the temporary file ${file} was removed`);
+      throw Object.assign(error, { code: 'ENOENT', path: file });
+    }
+  }
+
   /** What is there; undefined where it changed under this very look. */
   async #see(path: string, log: LogFile | undefined): Promise<Seen | undefined> {
     if (log?.state.ended !== undefined) {
@@ -273,17 +287,27 @@ async function openLog(path: string): Promise<LogFile> {
   }
 }
 
-/** Puts the document of an accepted save in place, unless somebody has. */
-async function putInPlace(temporary: string, path: string): Promise<void> {
+/** Puts the document of an accepted save in place; false where somebody was quicker. */
+async function putInPlace(temporary: string, path: string): Promise<boolean> {
   try {
     await fs.rename(temporary, path);
   } catch (error) {
     if (isMissing(error)) {
-      return;
+      return false;
     }
     throw error;
   }
   await syncFolder(dirname(path));
+  return true;
+}
+
+/** Removes what writers that died before they wrote their line have left behind. */
+async function removeLeftovers(path: string): Promise<void> {
+  for (const name of await fs.readdir(dirname(path))) {
+    if (name.startsWith(`.${basename(path)}.`) && name.endsWith('.tmp')) {
+      await fs.rm(join(dirname(path), name), { force: true });
+    }
+  }
 }
 
 /** Removes the run of a log that was cleared. */

@@ -133,6 +133,7 @@ export async function succeed(path: string, content: Uint8Array): Promise<void> 
   const temporary = join(folder, `.${randomBytes(8).toString('hex')}`);
   try {
     await write(temporary, content);
+    await fs.access(path);
     await fs.link(temporary, join(folder, `${generation(path) + 1}.log`));
   } catch (error) {
     if (!isTaken(error) && !isMissing(error)) {

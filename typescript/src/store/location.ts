@@ -18,11 +18,14 @@ export function defaultLocation(): string {
 }
 
 /**
- * What a location says; paths are made absolute.
+ * What a location says; paths are made absolute. One that is understood already stays as it is.
  *
  * @throws StoreError `unknown-location`.
  */
-export function parse(location: string): Location {
+export function parse(location: string | Location): Location {
+  if (typeof location === 'object' && location !== null && 'kind' in location) {
+    return location;
+  }
   if (typeof location !== 'string' || location === '' || location.includes('\0')) {
     throw unknown(location);
   }
@@ -37,7 +40,7 @@ export function parse(location: string): Location {
     return { kind: 'pglite', path: resolve(path) };
   }
   // A name like "c:" has one letter before its colon; a scheme has more.
-  if (/^[A-Za-z][A-Za-z0-9+.-]*:(\/\/|$)/.test(location)) {
+  if (/^[A-Za-z][A-Za-z0-9+.-]+:(\/\/|$)/.test(location)) {
     throw unknown(location);
   }
   const path = resolve(location);
@@ -80,7 +83,7 @@ const opened = new Map<string, Opened>();
  * @throws StoreError `unknown-location`, and what opening a database may.
  */
 export async function openBackend(location: string | Location): Promise<Backend> {
-  const parsed = typeof location === 'string' ? parse(location) : location;
+  const parsed = parse(location);
   const key = `${parsed.kind}:${parsed.kind === 'postgresql' ? parsed.url : parsed.path}`;
   let entry = opened.get(key);
   if (entry === undefined) {

@@ -69,7 +69,7 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     runId?: string,
     { keys }: StoreOptions = {},
   ) {
-    this.#location = typeof location === 'string' ? parse(location) : location;
+    this.#location = parse(location);
     this.#agent = agent;
     this.#keys = keyring(keys);
     this.runId = ownId(this.#location, runId);
