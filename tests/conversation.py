@@ -16,7 +16,9 @@ from typing import Any
 
 from agents import (
     Agent,
+    HostedMCPTool,
     OpenAIProvider,
+    Tool,
     ToolOutputImage,
     function_tool,
     handoff,
@@ -51,11 +53,20 @@ def travel_agent(calls: list[str]) -> Agent[Any]:
         calls.append(city)
         return ToolOutputImage(image_url=PIXEL, detail="low")
 
-    weather = Agent(name="Weather", model="gpt-x", tools=[get_weather, find_time, take_photo])
+    trains = HostedMCPTool(
+        tool_config={
+            "type": "mcp",
+            "server_label": "trains",
+            "server_url": "https://trains.example",
+            "require_approval": "always",
+        }
+    )
+    tools: list[Tool] = [get_weather, find_time, take_photo, trains]
+    weather = Agent(name="Weather", model="gpt-x", tools=tools)
     return Agent(
         name="Travel",
         model="gpt-x",
-        tools=[get_weather, find_time, take_photo],
+        tools=tools,
         handoffs=[handoff(weather, tool_name_override="transfer_to_weather")],
     )
 

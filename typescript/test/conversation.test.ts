@@ -109,7 +109,7 @@ async function speakTypeScript(
       if (decisions !== undefined) {
         const state = await load();
         for (const interruption of state.getInterruptions()) {
-          const decision = decisions[String(Reflect.get(interruption.rawItem, 'callId'))];
+          const decision = decisions[String(idOf(interruption.rawItem))];
           if (decision === 'approve') {
             state.approve(interruption);
           } else if (decision !== undefined) {
@@ -121,7 +121,7 @@ async function speakTypeScript(
       const options = { session, modelProvider: model.provider, stream };
       const result = await runAgent(agent, given, options as { stream: false });
       await consumeResult(result);
-      const waiting = result.interruptions.map(({ rawItem }) => Reflect.get(rawItem, 'callId'));
+      const waiting = result.interruptions.map(({ rawItem }) => String(idOf(rawItem)));
       if (waiting.length > 0) {
         await store?.save(result.state);
       }
@@ -142,6 +142,12 @@ async function speakTypeScript(
     items: async () => (await session.getItems()) as unknown as Item[],
     clear: () => session.clearSession(),
   };
+}
+
+/** The id of a call that waits; a hosted one has it in what the provider sent. */
+function idOf(rawItem: object): unknown {
+  const { callId, providerData } = rawItem as { callId?: string; providerData?: Item };
+  return callId ?? providerData?.id;
 }
 
 const SPEAK = { python: speakPython, typescript: speakTypeScript };
@@ -358,6 +364,52 @@ describe.each(['folder', 'postgresql', 'pglite'] as const)('in a place: %s', (ki
         await stored(`${chat}-copy`).then((all) => all.slice(0, -1)),
       );
       expect(withoutCallIds(here?.requests[0])).toEqual(withoutCallIds(items.slice(0, -1)));
+      const [back, on] = await inBack([own, other]);
+      expect(back).toEqual(on);
+    });
+
+    test.each([false, true])('a hosted call crosses (streamed: %s)', async (stream) => {
+      const file = join(folder, 'run.json');
+      const request = (id: string) => ({
+        type: 'mcp_approval_request',
+        id,
+        server_label: 'trains',
+        name: 'book',
+        arguments: '{}',
+      });
+      {
+        const first = await SPEAK[own](chat, location);
+        await using model = await answering([
+          called('find_time', 'call_1'),
+          request('mcpr_1'),
+          called('get_weather', 'call_2'),
+          request('mcpr_2'),
+        ]);
+        const outcome = await first.run(model, { input: 'Trains?', file, stream });
+        expect(outcome.waiting.toSorted()).toEqual(['call_2', 'mcpr_1', 'mcpr_2']);
+      }
+      const decisions = { mcpr_1: 'approve', call_2: 'approve', mcpr_2: 'Too late.' };
+      const [there, here] = await inBoth(
+        { file, decisions, stream },
+        [[said('Booked.')]],
+        [own, other],
+      );
+      expect(here?.requests).toEqual(there?.requests);
+      const items = await stored(chat);
+      expect(
+        items.map((item) => item.output ?? item.approval_request_id ?? item.call_id ?? item.id),
+      ).toEqual([
+        undefined,
+        'call_1',
+        'mcpr_1',
+        'call_2',
+        'mcpr_2',
+        'noon in Oslo',
+        'Oslo is sunny',
+        'mcpr_1',
+        'mcpr_2',
+        'msg_7',
+      ]);
       const [back, on] = await inBack([own, other]);
       expect(back).toEqual(on);
     });

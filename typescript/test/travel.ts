@@ -1,5 +1,5 @@
 /** The agent that `tests/conversation.py` has too. */
-import { Agent, handoff, tool } from '@openai/agents';
+import { Agent, handoff, hostedMcpTool, tool } from '@openai/agents';
 import { z } from 'zod';
 
 const PIXEL = 'data:image/png;base64,iVBORw0KGgo=';
@@ -32,6 +32,11 @@ export function travelAgent(calls: string[] = []) {
       description: 'A photo of a city.',
       parameters,
       execute: noted(() => ({ type: 'image' as const, image: PIXEL, detail: 'low' as const })),
+    }),
+    hostedMcpTool({
+      serverLabel: 'trains',
+      serverUrl: 'https://trains.example',
+      requireApproval: 'always',
     }),
   ];
   const weather = new Agent({ name: 'Weather', model: 'gpt-x', tools });
