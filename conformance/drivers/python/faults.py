@@ -24,6 +24,8 @@ _REAL = {
     name: getattr(os, name) for names in _CALLS.values() for name in names if hasattr(os, name)
 }
 
+_OF_PATHS = (*_CALLS["rename"], *_CALLS["link"], *_CALLS["remove"])
+
 
 async def arm(args: Mapping[str, Any]) -> dict[str, Any]:
     """`fault.arm`: once, at the `nth` call of a kind from now on, or until the case is closed."""
@@ -48,7 +50,7 @@ def _armed(name: str, due: Callable[[], bool], how: str) -> Callable[..., Any]:
     real = _REAL[name]
 
     def call(*args: Any, **options: Any) -> Any:
-        if not due():
+        if (name in _OF_PATHS and not os.path.lexists(args[0])) or not due():
             return real(*args, **options)
         if name == "write":
             real(args[0], bytes(args[1])[: len(args[1]) // 2])

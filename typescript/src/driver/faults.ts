@@ -1,4 +1,5 @@
 /** `fault.arm`: the process ends, or a call fails, at a boundary of the file system. */
+import { existsSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import type { Row } from './json.js';
@@ -61,8 +62,9 @@ export async function arm(args: Row): Promise<Row> {
     }
     const { owner, call } = found;
     owner[name] = async function (this: unknown, ...given: unknown[]): Promise<unknown> {
-      passed += 1;
-      if (passed !== args.nth) {
+      const counts = HANDLE.includes(name) || existsSync(given[0] as string);
+      passed += counts ? 1 : 0;
+      if (!counts || passed !== args.nth) {
         return call.apply(this, given);
       }
       if (at === 'write') {
