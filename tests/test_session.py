@@ -218,7 +218,7 @@ async def test_what_is_stored_and_is_no_item_is_malformed(
     assert len(await stored(location)) == 2
 
 
-@pytest.mark.parametrize("session_id", ["", "x" * 201, 7])
+@pytest.mark.parametrize("session_id", ["", "x" * 201, "a\0", "\ud800", 7])
 async def test_an_id_that_cannot_be_is_refused(session_id: Any, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="1 to 200 characters") as caught:
         Session(session_id, location=tmp_path)

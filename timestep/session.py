@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Session:
     """The history of a conversation, for `run_agent` and the SDK's `Runner`: its `Session`.
 
-    `session_id` is any text of 1 to 200 characters, and a random one where it is left out; the
+    `session_id` is any text of 1 to 200 characters, and random where it is left out; the
     same id at the same location is the same conversation, in either language. `location` is a
     folder, `postgresql://...` or `pglite:<folder>`; left out, it is `TIMESTEP_LOCATION` or the
     folder `.timestep`. With `keys` (`docs/encryption.md`), or with keys in the environment, items
@@ -51,15 +51,10 @@ class Session:
         keys: Keyring | Mapping[str, bytes] | KeySource | None = None,
         session_settings: SessionSettings | None = None,
     ) -> None:
+        from timestep.store.generations import check_id
         from timestep.store.location import default_location, parse
 
-        self.session_id = str(uuid4()) if session_id is None else session_id
-        if not isinstance(self.session_id, str) or not 1 <= len(self.session_id) <= 200:
-            raise StoreError(
-                "a session id is text of 1 to 200 characters",
-                code="unknown-location",
-                hint="Give another session id, or none for a random one.",
-            )
+        self.session_id = str(uuid4()) if session_id is None else check_id(session_id)
         self.location = default_location() if location is None else os.fspath(location)
         if parse(self.location).kind == "file":
             raise StoreError(

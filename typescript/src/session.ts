@@ -7,6 +7,7 @@ import { isObj, type Obj, step, str, text } from './state/json.js';
 import { toProtocol } from './state/protocol/items.js';
 import { wireOf, withoutProviderData } from './state/runItems.js';
 import type { Backend } from './store/base.js';
+import { checkId } from './store/generations.js';
 import { parseJson } from './store/json.js';
 import { defaultLocation, openBackend, parse } from './store/location.js';
 import { type Keyring, type Keys, keyring, openSealed } from './store/seal.js';
@@ -43,11 +44,7 @@ export class Session implements AgentSession {
    * which keeps no sessions.
    */
   constructor(sessionId: string = randomUUID(), { location, keys }: SessionOptions = {}) {
-    if (typeof sessionId !== 'string' || sessionId.length < 1 || [...sessionId].length > 200) {
-      throw new StoreError('a session id is text of 1 to 200 characters', 'unknown-location', {
-        hint: 'Give another session id, or none for a random one.',
-      });
-    }
+    checkId(sessionId);
     this.sessionId = sessionId;
     this.location = location ?? defaultLocation();
     if (parse(this.location).kind === 'file') {

@@ -442,7 +442,7 @@ describe.each(['folder', 'postgresql', 'pglite'] as const)('in a place: %s', (ki
 });
 
 describe('where it is kept', () => {
-  test.each(['', 'x'.repeat(201), 7 as unknown as string])('no id: %j', (id) => {
+  test.each(['', 'x'.repeat(201), 'a\0', '\ud800', 7 as unknown as string])('no id: %j', (id) => {
     expect(() => new Session(id, { location: folder })).toThrow(coded('unknown-location'));
   });
 
