@@ -21,11 +21,11 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'timestep-vitest-'));
   const path = join(folder, 'postgres');
-  let process: ChildProcess | undefined;
+  let child: ChildProcess | undefined;
   let url: Promise<string> | undefined;
   const server = createServer(async (socket) => {
     url ??= start((started) => {
-      process = started;
+      child = started;
     });
     socket.end(await url);
   });
@@ -34,9 +34,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('postgres', path);
   return async () => {
     server.close();
-    if (process?.exitCode === null) {
-      process.stdin?.end();
-      await once(process, 'exit');
+    if (child?.exitCode === null) {
+      child.stdin?.end();
+      await once(child, 'exit');
     }
     await rm(folder, { recursive: true });
   };
