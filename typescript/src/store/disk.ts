@@ -2,34 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-
-/** The file's content. Rejects with the error of the file system. */
-export function read(path: string): Promise<Buffer> {
-  return fs.readFile(path);
-}
-
-/**
- * Makes `text` the content of `path`, durably, readable by its owner alone (mode 0600).
- *
- * Parent folders are created. Concurrent writers leave the content of one of them. Rejects with
- * the error of the file system; nothing is left behind then.
- */
-export async function replace(path: string, text: string): Promise<void> {
-  const target = await realPath(path);
-  const folders = await createFolders(dirname(target));
-  const temporary = join(dirname(target), temporaryName(target));
-  await write(temporary, text);
-  try {
-    await fs.rename(temporary, target);
-  } catch (error) {
-    await fs.rm(temporary, { force: true });
-    throw error;
-  }
-  for (const folder of folders) {
-    await syncFolder(folder);
-  }
-}
+import { basename, dirname, resolve } from 'node:path';
 
 /** A name nobody uses, for a file beside this one. */
 export function temporaryName(path: string): string {
@@ -49,20 +22,6 @@ export async function write(path: string, content: string | Uint8Array): Promise
   } finally {
     await file.close();
   }
-}
-
-/** Removes the file, durably. One that is not there is no error. */
-export async function remove(path: string): Promise<void> {
-  const target = await realPath(path);
-  try {
-    await fs.unlink(target);
-  } catch (error) {
-    if (isMissing(error)) {
-      return;
-    }
-    throw error;
-  }
-  await syncFolder(dirname(target));
 }
 
 /** Whether `error` says that a file or folder is not there. */

@@ -10,7 +10,7 @@ import { RunStateStore } from '../../src/store/index.js';
 import { encode } from '../../src/store/pieces.js';
 import { scripted, weatherAgent } from '../model.js';
 import { askingAgent, KINDS, type Kind, opened, paused, place, started } from './places.js';
-import { python } from './processes.js';
+import { DIST, python, worker } from './processes.js';
 
 const ARGUMENTS = '{"city":"Oslo"}';
 const DIGEST = digestOf({ type: 'function_call', arguments: ARGUMENTS });
@@ -109,6 +109,24 @@ describe.each(KINDS)('%s', { timeout: 60_000 }, (kind) => {
     const state = await open.load();
     expect(open.revision).toBe(3);
     expect(JSON.parse(state.toString()).originalInput).toBe('two');
+  });
+
+  test('a process that closes nothing ends all the same', async () => {
+    const { store, location, runId } = await stores(kind);
+    await store.save(await paused());
+    await store.close();
+    const { lines, ended } = worker(
+      `import { Claim } from '${DIST}claim.js';
+       import { openBackend } from '${DIST}location.js';
+       const [location, runId] = process.argv.slice(1);
+       const open = await openBackend(location);
+       const claimed = await open.claim(runId, 'they', 60_000);
+       new Claim(open, runId, claimed, 60_000, () => {});
+       console.log((await open.read(runId)).newest);`,
+      [location, runId],
+    );
+    expect((await lines.next()).value).toBe('1');
+    expect(await ended).toBe(0);
   });
 
   test('a closed store opens again', async () => {

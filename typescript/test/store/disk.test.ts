@@ -1,51 +1,53 @@
-/** Files that are replaced whole. */
-import { readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
+/** Files and folders as stores make them. */
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import * as file from '../../src/store/disk.js';
+import { createFolders, realPath, syncFolder, temporaryName, write } from '../../src/store/disk.js';
 import { temporary } from './places.js';
 
-test('a file is never seen half written', async () => {
-  const folder = await temporary();
-  const path = join(folder, 'one.json');
-  const contents = ['a', 'b', 'c', 'd'].map((letter) => letter.repeat(300_000));
-  await file.replace(path, contents[0] ?? '');
-  let writing = true;
-  const writers = Promise.all(
-    contents.map(async (content) => {
-      for (let round = 0; round < 10; round += 1) {
-        await file.replace(path, content);
-      }
-    }),
-  ).finally(() => {
-    writing = false;
-  });
-  while (writing) {
-    expect(contents).toContain(Buffer.from(await file.read(path)).toString());
+test('a file is written for its owner alone, and never over another one', async () => {
+  const path = join(await temporary(), 'one');
+  const mask = process.umask(0);
+  try {
+    await write(path, 'text');
+  } finally {
+    process.umask(mask);
   }
-  await writers;
-  expect(await readdir(folder)).toEqual(['one.json']);
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  await expect(write(path, 'other')).rejects.toMatchObject({ code: 'EEXIST' });
+  expect(await readFile(path, 'utf8')).toBe('text');
 });
 
-test('a file is unchanged and alone after a failed write', async () => {
+test('nothing is left behind after a failed write', async () => {
   const folder = await temporary();
-  const path = join(folder, 'one.json');
-  await file.replace(path, 'old');
-  // A value the file system cannot write fails after the temporary file was made.
-  await expect(file.replace(path, { not: 'text' } as unknown as string)).rejects.toThrow();
-  expect(await readFile(path, 'utf8')).toBe('old');
-  expect(await readdir(folder)).toEqual(['one.json']);
+  // A value the file system cannot write fails after the file was made.
+  const value = { not: 'text' } as unknown as string;
+  await expect(write(join(folder, 'one'), value)).rejects.toThrow();
+  expect(await readdir(folder)).toEqual([]);
 });
 
-test('a file may be reached through a link, which stays a link', async () => {
+test('temporary names are hidden, and differ', () => {
+  const names = [temporaryName('/a/one.json'), temporaryName('/a/one.json')];
+  expect(names[0]).toMatch(/^\.one\.json\..+\.tmp$/);
+  expect(names[0]).not.toBe(names[1]);
+});
+
+test('folders that have a new entry are named, to be synced', async () => {
   const folder = await temporary();
-  const target = join(folder, 'one.json');
-  const link = join(folder, 'link.json');
-  await writeFile(target, 'old');
-  await symlink(target, link);
-  await file.replace(link, 'new');
-  expect(await readlink(link)).toBe(target);
-  expect(await readFile(target, 'utf8')).toBe('new');
-  await file.remove(link);
-  expect(await readdir(folder)).toEqual(['link.json']);
+  const [a, b] = [join(folder, 'a'), join(folder, 'a', 'b')];
+  expect(await createFolders(b, 0o700)).toEqual([b, a, folder]);
+  expect((await stat(a)).mode & 0o777).toBe(0o700);
+  expect(await createFolders(b)).toEqual([b]);
+  await syncFolder(b);
+});
+
+test('the file behind links is found, there or not', async () => {
+  const folder = await temporary();
+  await mkdir(join(folder, 'data'));
+  await symlink(join('data', 'one'), join(folder, 'link'));
+  await symlink('link', join(folder, 'again'));
+  const target = await realPath(join(folder, 'again'));
+  expect(target).toBe(await realPath(join(folder, 'data', 'one')));
+  await writeFile(target, '');
+  expect(await realPath(join(folder, 'again'))).toBe(target);
 });

@@ -8,7 +8,8 @@ import { afterAll } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const PYTHON = process.env.TIMESTEP_PYTHON ?? `${ROOT}.venv/bin/python`;
-const DIST = new URL('../../dist/store/', import.meta.url).href;
+/** The built modules of the store. */
+export const DIST = new URL('../../dist/store/', import.meta.url).href;
 
 const SCRIPT = `
 import asyncio, json, sys
