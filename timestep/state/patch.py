@@ -9,30 +9,43 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from copy import deepcopy
 from io import BytesIO
 from pickle import Pickler
+from types import MappingProxyType
 from typing import Any, Final
 
 from timestep.errors import DocumentError
 
 Operation = dict[str, Any]
 
+Memory = Mapping[tuple[str, int], bytes]
+"""Parts of the lists of a value, written: by the path of the list and the index they start at."""
+
 _BLOCK: Final = 32
 _ADDING: Final = ("add", "copy", "move")
 
 
-def diff(old: Any, new: Any, *, ordered: bool = False) -> list[Operation]:
+def diff(
+    old: Any,
+    new: Any,
+    *,
+    ordered: bool = False,
+    before: Memory = MappingProxyType({}),
+    after: dict[tuple[str, int], bytes] | None = None,
+) -> list[Operation]:
     """The operations that turn ``old`` into ``new``; values are shared with ``new``.
 
     With ``ordered`` the keys of objects come back in the order they have in ``new``, those of
     ``new`` itself excepted: a member whose turn comes later is moved onto itself, which takes it
-    out and adds it again, at the end.
+    out and adds it again, at the end. ``after`` is filled with what there is to remember of
+    ``new``, and ``before`` is that of ``old``: where it has an entry nobody looks at ``old``.
     """
     operations: list[Operation] = []
     if type(old) is type(new) and isinstance(old, dict | list):
-        _Difference(operations, ordered).between(old, new, "")
+        remembered = {} if after is None else after
+        _Difference(operations, ordered, before, remembered).between(old, new, "")
     elif not same(old, new):
         operations.append({"op": "replace", "path": "", "value": new})
     return operations
@@ -147,9 +160,17 @@ class _Copies:
 class _Difference:
     """Collects the operations between two values that are not equal."""
 
-    def __init__(self, operations: list[Operation], ordered: bool) -> None:
+    def __init__(
+        self,
+        operations: list[Operation],
+        ordered: bool,
+        before: Memory,
+        after: dict[tuple[str, int], bytes],
+    ) -> None:
         self._operations = operations
         self._ordered = ordered
+        self._before = before
+        self._after = after
         self._equal = _identical if ordered else _equal
 
     def between(self, old: Any, new: Any, path: str) -> None:
@@ -179,7 +200,9 @@ class _Difference:
             if index >= staying:
                 self._operations.append({"op": "move", "from": place, "path": place})
             before = old[key]
-            if before is not item and not self._equal(before, item):
+            # A container is not compared twice: what is equal in it gives no operation.
+            inside = self._ordered and isinstance(item, dict | list) and type(before) is type(item)
+            if before is not item and (inside or not self._equal(before, item)):
                 self.between(before, item, place)
 
     def _lists(self, old: list[Any], new: list[Any], path: str) -> None:
@@ -189,7 +212,7 @@ class _Difference:
         can be told by their identity are anchors, as many as keep their order; what lies between
         two anchors is paired from the front. The others were taken out or are new.
         """
-        start, changed = self._common(old, new)
+        start, changed = self._common(old, new, path)
         tail, behind = self._common(old[start:][::-1], new[start:][::-1])
         before, after = len(old) - tail, len(new) - tail
         pairs: list[tuple[int, int]] = []
@@ -212,7 +235,9 @@ class _Difference:
         ]:
             self.between(old[one], new[other], f"{path}/{other}")
 
-    def _common(self, old: list[Any], new: list[Any]) -> tuple[int, list[int]]:
+    def _common(
+        self, old: list[Any], new: list[Any], path: str | None = None
+    ) -> tuple[int, list[int]]:
         """How many entries at the start are versions of each other, and which of them differ.
 
         Most entries of a long list are equal, so they are compared many at a time.
@@ -221,7 +246,12 @@ class _Difference:
         changed: list[int] = []
         for start in range(0, shorter, _BLOCK):
             end = min(start + _BLOCK, shorter)
-            if self._equal(old[start:end], new[start:end]):
+            if path is not None and self._ordered and end - start == _BLOCK:
+                written = self._after[path, start] = _written(new[start:end])
+                known = self._before.get((path, start))
+                if written == (_written(old[start:end]) if known is None else known):
+                    continue
+            elif self._equal(old[start:end], new[start:end]):
                 continue
             for index in range(start, end):
                 if self._equal(old[index], new[index]):

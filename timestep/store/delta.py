@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any, Final
 
 from timestep.errors import DocumentError
@@ -17,13 +18,19 @@ _Text = tuple[str, str]
 """A long string: its place in the document, as a JSON Pointer, and the string."""
 
 
-def delta(old: dict[str, Any], new: dict[str, Any]) -> list[Operation]:
+def delta(
+    old: dict[str, Any],
+    new: dict[str, Any],
+    before: patch.Memory = MappingProxyType({}),
+    after: dict[tuple[str, int], bytes] | None = None,
+) -> list[Operation]:
     """The patch that turns one document into another; values are shared with ``new``.
 
     The keys of every object but the document itself keep their order: an SDK compares items by
     their JSON text. Long strings that are there already are copied, at the end of the patch.
+    ``before`` and ``after`` are what there is to remember of the two documents.
     """
-    operations = patch.diff(old, new, ordered=True)
+    operations = patch.diff(old, new, ordered=True, before=before, after=after)
     added = [
         (operation, list(_long(operation.get("value"), operation["path"])))
         for operation in operations

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from timestep.errors import DocumentError, StoreError
+from timestep.state.patch import Memory
 from timestep.store.base import Piece, StoredRun
 from timestep.store.delta import apply, delta
 from timestep.store.seal import Keyring, is_sealed, open_sealed
@@ -30,6 +31,8 @@ class Known:
     """Length of the JSON of the newest whole document up to here, in bytes."""
     since: int
     """What the deltas since then take where they are stored, in bytes."""
+    memory: Memory = field(default_factory=dict, repr=False, compare=False)
+    """Spares the next delta a look at most of the document."""
 
 
 async def encode(
@@ -42,12 +45,13 @@ async def encode(
     """
     revision = 1 if known is None else known.revision + 1
     if known is not None and known.since <= max(LEAST, known.whole):
-        text = dumps(delta(known.document, document))
+        memory: dict[tuple[str, int], bytes] = {}
+        text = dumps(delta(known.document, document, known.memory, memory))
         if len(text) < known.whole:
             data = await _seal(zlib.compress(text), run_id, revision, keys)
             piece = Piece(revision, revision - 1, checksum(revision, revision - 1, data), data)
             newest = apply(known.document, json.loads(text))
-            return piece, Known(revision, newest, known.whole, known.since + len(data))
+            return piece, Known(revision, newest, known.whole, known.since + len(data), memory)
     text = dumps(document)
     if keys is None:
         piece = Piece(revision, None, checksum(revision, None, text), b"", text.decode())
