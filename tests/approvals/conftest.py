@@ -19,13 +19,19 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield from place(request.param, tmp_path)
 
 
-@pytest.fixture(params=KINDS[1:])
+@pytest.fixture(params=("folder", "postgresql"))
 def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The same of the kinds that hold many runs."""
+    """The same of kinds that hold many runs."""
     yield from place(request.param, tmp_path)
 
 
-def place(kind: str, folder: Path) -> Iterator[str]:
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """A folder of runs that nothing is in."""
+    return str(tmp_path / "runs")
+
+
+def place(kind: str, parent: Path) -> Iterator[str]:
     """A location of a kind, in a folder where it has one."""
     if kind == "postgresql":
         with services.postgres() as url:
@@ -33,6 +39,6 @@ def place(kind: str, folder: Path) -> Iterator[str]:
     elif kind == "pglite":
         if shutil.which("node") is None:
             pytest.skip("PGLite needs Node")
-        yield f"pglite:{folder / 'database'}"
+        yield f"pglite:{parent / 'database'}"
     else:
-        yield str(folder / ("run.json" if kind == "file" else "runs"))
+        yield str(parent / ("run.json" if kind == "file" else "runs"))

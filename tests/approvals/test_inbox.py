@@ -79,6 +79,21 @@ async def test_an_approved_call_runs_once_and_the_decision_is_kept(location: str
         assert await inbox.get(RUN, "call_1") == kept
 
 
+async def test_a_decision_taken_on_the_state_itself_has_no_name(location: str) -> None:
+    agent = weather_agent([])
+    await waiting(location, agent)
+    async with RunStateStore(location, agent, RUN) as store:
+        state = await store.load()
+        state.approve(state.get_interruptions()[0])
+        async with scripted([[message("Done")]]) as model:
+            result = await run_agent(agent, state, model_provider=model.provider)
+        await store.save(result.to_state())
+    async with Approvals(location) as inbox:
+        [kept] = await inbox.list(resolved=True)
+    assert (kept.decision, kept.decided_by, kept.resolved) == ("approve", None, True)
+    assert kept.decided_at is not None
+
+
 async def test_a_rejected_call_does_not_run_and_the_model_is_told(location: str) -> None:
     calls: list[str] = []
     agent = weather_agent(calls)
