@@ -86,12 +86,15 @@ class Cross:
 class Store:
     """The store of a case. `keys` holds names of keys by role, the one that seals first.
 
+    `room` is the size in bytes of the disk it is on, where that is to be a small one.
+
     Where it is `served`, PGLite runs before the ports come; else the first of them starts it.
     """
 
     run_id: str
     keys: Mapping[str, tuple[str, ...]]
     served: bool
+    room: int | None
 
 
 @dataclass(frozen=True)
@@ -302,7 +305,7 @@ def _store(data: Json) -> Store | None:
     roles = ("A", "B", "C", "D")
     by_role = keys if isinstance(keys, Mapping) else dict.fromkeys(roles, keys)
     named = {role: tuple(names) for role, names in by_role.items() if names}
-    return Store(given.get("run_id", "run"), named, given.get("served", True))
+    return Store(given.get("run_id", "run"), named, given.get("served", True), given.get("room"))
 
 
 def _expect(data: Json) -> Expect:

@@ -4,6 +4,7 @@ HarnessError
 ├── CheckFailed          a port did something else than a case expects
 ├── CaseError            a case, agents, known-failing or requirement file is wrong
 ├── CassetteError        a cassette file is wrong
+├── NotHere              the machine has not what a case needs; it is not run
 └── DriverError          something about a driver or the port behind it
     ├── DriverCrashed    the process ended
     ├── DriverTimeout    no reply before the deadline
@@ -38,6 +39,10 @@ class CaseError(HarnessError):
 
 class CassetteError(HarnessError):
     """A cassette cannot be played as it is."""
+
+
+class NotHere(HarnessError):
+    """The machine has not what a case needs: the case is not run, and nothing is said by it."""
 
 
 class DriverError(HarnessError):

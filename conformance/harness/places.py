@@ -10,9 +10,10 @@ import base64
 import contextlib
 import hashlib
 import json
+import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 from . import services
 from .driver import Driver
-from .errors import CaseError, DriverCrashed
+from .errors import CaseError, DriverCrashed, NotHere
 from .schemas import ROOT
 
 Json = dict[str, Any]
@@ -44,8 +45,10 @@ class Place:
         return {"location": self.location} | ({"keys": made} if made else {})
 
     async def damage(self, what: str, run_id: str, revision: int | None) -> None:
-        """`flip`, `remove`, `tear` or `newer`, as a case says it. Raises CaseError."""
-        if self.kind == "folder":
+        """Does what a case says: flip, remove, tear, newer, fill, free. Raises CaseError."""
+        if what in ("fill", "free"):
+            _fill(Path(self.location).parent / "filler", full=what == "fill")
+        elif self.kind == "folder":
             _damage_log(Path(self.location), what, run_id, revision)
         elif self.kind in ("postgresql", "pglite"):
             await asyncio.to_thread(self._damage_rows, what, run_id, revision)
@@ -145,12 +148,37 @@ def _damage_log(folder: Path, what: str, run_id: str, revision: int | None) -> N
     log.write_bytes(b"\n".join(lines))
 
 
+def _fill(path: Path, *, full: bool) -> None:
+    """Takes all room that is left on a disk, or gives it back."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while full:
+            file.write(bytes(4096))
+
+
 def _parsed(line: bytes) -> Json:
     try:
         value = json.loads(line)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+@contextlib.contextmanager
+def disk(folder: Path, size: int) -> Iterator[None]:
+    """A small disk at `folder`, of `size` bytes. Raises NotHere where none may be mounted."""
+    folder.mkdir()
+    command = ("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(folder))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise NotHere(f"no disk can be mounted: {error.strerror}") from error
+    if done.returncode != 0:
+        raise NotHere(f"no disk can be mounted: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(("umount", "--lazy", str(folder)), check=True)
 
 
 class Places:

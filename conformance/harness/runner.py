@@ -19,11 +19,12 @@ from .errors import (
     DriverCrashed,
     DriverError,
     DriverTimeout,
+    NotHere,
     PortError,
     Unsupported,
 )
 from .library import Library
-from .places import Places
+from .places import Places, disk
 from .play import Play, Trace
 from .ports import Port
 from .report import Result
@@ -74,6 +75,8 @@ class Runner:
             result = result.ended(
                 error.status, check=error.check, message=f"{where}{code}{error}{tail}"
             )
+        except NotHere as error:
+            result = result.ended("n/a", message=f"not run: {error}")
         except (CaseError, CassetteError) as error:
             result = result.ended("errored", check="data", message=str(error))
         return result.timed(time.monotonic() - began, len(trace.requests))
@@ -97,6 +100,9 @@ class Runner:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="conformance-")))
                 place = None
                 if crossing and case.store is not None and pairing.location is not None:
+                    if case.store.room is not None:
+                        stack.enter_context(disk(folder / "disk", case.store.room))
+                        folder = folder / "disk"
                     opened = self._places.open(pairing.location, folder, served=case.store.served)
                     place = await stack.enter_async_context(opened)
                 play = Play(

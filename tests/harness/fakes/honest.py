@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 import urllib.error
@@ -46,6 +47,8 @@ class Port:
         self.decisions: dict[str, Json] = {}
         self.turn = 0
         self.kept: Json | None = None
+        self.place = Path()
+        self.seen: int | None = None
 
     def hello(self, args: Json) -> Json:
         return {
@@ -54,7 +57,7 @@ class Port:
             "sdk": {"name": "none", "version": "1", "schema": "1"},
             "runtime": "python",
             "state": {"reads": ["1"], "writes": "1"},
-            "capabilities": ["approvals", "state.convert", "state.native"],
+            "capabilities": ["approvals", "state.convert", "state.native", "store.folder"],
         }
 
     def case_open(self, args: Json) -> Json:
@@ -62,7 +65,27 @@ class Port:
         self.base_url = args["model"]["base_url"]
         if "session" in args:
             self.session = args["session"]["items"]
+        if "store" in args:
+            self.place = Path(args["store"]["location"])
         return {}
+
+    def store_save(self, args: Json) -> Json:
+        if self.lie == "dies-saving":
+            os.kill(os.getpid(), signal.SIGKILL)
+        stored = len(list(self.place.glob("*.json")))
+        if self.lie != "saves-over" and stored and stored != self.seen:
+            raise Refusal("implementation", "stale-state", f"revision {stored} is stored")
+        self.place.mkdir(exist_ok=True)
+        self.seen = stored + 1
+        (self.place / f"{self.seen}.json").write_text(json.dumps(self._document()))
+        return {"revision": self.seen}
+
+    def store_load(self, args: Json) -> Json:
+        self.seen = len(list(self.place.glob("*.json")))
+        payload = json.loads((self.place / f"{self.seen}.json").read_text())
+        loaded = self.state_load({"form": "portable", "payload": payload})
+        del loaded["lossy"]
+        return {**loaded, "revision": self.seen}
 
     def run_start(self, args: Json) -> Json:
         self.input = args["input"]
@@ -271,6 +294,8 @@ def serve(port: Port, lie: str) -> None:
         "state.save": port.state_save,
         "state.load": port.state_load,
         "state.convert": port.state_convert,
+        "store.save": port.store_save,
+        "store.load": port.store_load,
         "session.read": port.session_read,
         "effects.read": port.effects_read,
         **dict.fromkeys(("case.close", "cancel", "ping", "bye"), port.nothing),
