@@ -29,7 +29,7 @@ class LogFile:
         opened = cls(path, os.open(path, flags, 0o600))
         try:
             if state:
-                opened._refresh()
+                opened.refresh()
         except BaseException:
             opened.close()
             raise
@@ -57,7 +57,7 @@ class LogFile:
         """
         start = self._size
         self._write(log.encode(line, data))
-        accepted = self._refresh(start).accepted
+        accepted = self.refresh(start).accepted
         # What was accepted before the end of the log has gone on with it, whatever the path says.
         counts = any(entry.line["id"] == line["id"] for entry in accepted)
         return counts and (self.state.ended is not None or self.is_current())
@@ -101,7 +101,8 @@ class LogFile:
         """What a revision line stored; None where that is damaged."""
         return log.data(self.read, entry)
 
-    def _refresh(self, since: int | None = None) -> Folded:
+    def refresh(self, since: int | None = None) -> Folded:
+        """Reads the state again, and the accepted lines from an offset on if there is one."""
         self._size = os.fstat(self._descriptor).st_size
         folded = log.tail(self.read, self._size, since=since)
         self.state = folded.state

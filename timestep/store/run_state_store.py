@@ -174,13 +174,7 @@ class RunStateStore(Generic[TContext]):
         location = self._location
         if location.kind == "file":
             location = replace(location, target=str(location.path.with_name(_file_name(new_id))))
-        fork = RunStateStore(location, self._agent, new_id, keys=self._keys)
-        try:
-            await fork._start(document)
-        except BaseException:
-            await fork.aclose()
-            raise
-        return fork
+        return await self._begun(location, self._agent, new_id, self._keys, document)
 
     async def prune(
         self, *, keep: int | None = None, older_than: timedelta | float | None = None
@@ -250,8 +244,25 @@ class RunStateStore(Generic[TContext]):
     ) -> None:
         await self.aclose()
 
+    @classmethod
+    async def _begun(
+        cls,
+        location: Location,
+        agent: Agent[TContext],
+        run_id: str,
+        keys: Keyring | None,
+        document: dict[str, Any],
+    ) -> RunStateStore[TContext]:
+        """A store whose run starts with a document. Raises `StoreError` (`run-exists`)."""
+        self = cls(location, agent, run_id, keys=keys)
+        try:
+            await self._start(document)
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
     async def _start(self, document: dict[str, Any]) -> None:
-        """Stores a document as the first revision. Raises `StoreError` (`run-exists`)."""
         backend = await self._open()
         piece, known = await self._encode(document, None)
         clear = facts(document, None, self._models())
