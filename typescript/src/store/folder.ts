@@ -68,7 +68,7 @@ export class FolderBackend extends LogBackend implements Backend {
     return {
       revision: wanted,
       newest: last,
-      pieces: await Promise.all(found.slice(first).map((entry) => pieceOf(log, entry))),
+      pieces: await piecesOf(log, found.slice(first)),
       decisions: decisions(runId, log.state, new Date()),
     };
   }
@@ -211,14 +211,17 @@ async function dataOf({ text, data }: Piece): Promise<string> {
   return dataLine(text === undefined ? data : await compress(text));
 }
 
-async function pieceOf(log: LogFile, entry: Entry): Promise<Piece> {
-  const { revision, base, check } = entry.line as unknown as RevisionLine;
-  return {
-    revision,
-    ...(base !== undefined && { base }),
-    checksum: Buffer.from(check, 'hex'),
-    data: (await log.data(entry)) ?? new Uint8Array(),
-  };
+async function piecesOf(log: LogFile, entries: readonly Entry[]): Promise<Piece[]> {
+  const data = await log.data(entries);
+  return entries.map(({ line }, index) => {
+    const { revision, base, check } = line as unknown as RevisionLine;
+    return {
+      revision,
+      ...(base !== undefined && { base }),
+      checksum: Buffer.from(check, 'hex'),
+      data: data[index] ?? new Uint8Array(),
+    };
+  });
 }
 
 /** Does what the line at the end of a log says. */

@@ -65,11 +65,18 @@ export class LogFile extends AppendFile {
       : '';
   }
 
-  /** The bytes in the data line before a line; undefined if they are damaged. */
-  async data(entry: Entry): Promise<Buffer | undefined> {
-    const text = await this.text(entry);
-    const found = /^\{"data":\s*"([A-Za-z0-9+/]*={0,2})"\}\n$/.exec(text);
-    return found?.[1] === undefined ? undefined : Buffer.from(found[1], 'base64');
+  /** The bytes in the data lines before lines; undefined where they are damaged. */
+  async data(lines: readonly Entry[]): Promise<(Buffer | undefined)[]> {
+    const from = Math.min(...lines.map(({ line, start }) => start - Number(line.size)));
+    if (!(from >= 0)) {
+      return Promise.all(lines.map(async (entry) => dataIn(await this.text(entry))));
+    }
+    // All of them at once: there is little else between them.
+    const bytes = await this.bytes(from, lines.at(-1)?.start ?? from);
+    return lines.map(({ line, start }) => {
+      const end = start - from;
+      return dataIn(bytes.toString('latin1', end - Number(line.size), end));
+    });
   }
 
   /**
@@ -97,4 +104,9 @@ export class LogFile extends AppendFile {
     this.state = state;
     return accepted;
   }
+}
+
+function dataIn(text: string): Buffer | undefined {
+  const found = /^\{"data":\s*"([A-Za-z0-9+/]*={0,2})"\}\n$/.exec(text);
+  return found?.[1] === undefined ? undefined : Buffer.from(found[1], 'base64');
 }
