@@ -129,6 +129,19 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def resumers(session: nox.Session) -> None:
+    """Two resumers of one paused run, one of each language, in 200 rounds at each location."""
+    _both(session)
+    _run(session, PYTHON, "-m", "conformance.resumers", *(session.posargs or ("--rounds", "200")))
+
+
+def two_resumers(session: nox.Session) -> None:
+    """A few rounds of `resumers`."""
+    _both(session)
+    _run(session, PYTHON, "-m", "conformance.resumers", "--rounds", "20")
+
+
+@nox.session
 def external(session: nox.Session) -> None:
     """Snapshots, scenarios and recordings from outside, where they are beside the repository."""
     _both(session)
@@ -208,6 +221,7 @@ CI: tuple[Callable[[nox.Session], None], ...] = (
     harness,
     schemas,
     conformance,
+    two_resumers,
     external,
 )
 
