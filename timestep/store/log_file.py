@@ -58,9 +58,13 @@ class LogFile:
         start = self._size
         self._write(log.encode(line, data))
         accepted = self.refresh(start).accepted
-        # What was accepted before the end of the log has gone on with it, whatever the path says.
-        counts = any(entry.line["id"] == line["id"] for entry in accepted)
-        return counts and (self.state.ended is not None or self.is_current())
+        if all(entry.line["id"] != line["id"] for entry in accepted):
+            return False
+        if self.is_current():
+            return True
+        # It was moved or cleared behind the line, which went on with it; or else the file is lost.
+        self.refresh()
+        return self.state.ended is not None
 
     def append_always(self, line: Line) -> None:
         """Appends a line that needs no state to count."""
