@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from timestep.errors import DocumentError, StoreError
 from timestep.state import canonical, wire
+from timestep.state.sdk import SessionWithoutIds
 from timestep.store.seal import Keyring, KeySource, keyring, open_sealed
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from timestep.store.base import Backend
 
 
-class Session:
+class Session(SessionWithoutIds):
     """The history of a conversation, for `run_agent` and the SDK's `Runner`: its `Session`.
 
     `session_id` is any text of 1 to 200 characters, and random where it is left out; the
@@ -38,10 +39,6 @@ class Session:
 
     session_id: str
     session_settings: SessionSettings | None
-
-    # The SDK asks this of a session to tell whether a write was done: ids that stand for none are
-    # not kept here.
-    _ignore_ids_for_matching = True
 
     def __init__(
         self,

@@ -47,6 +47,15 @@ class _Loaded:
     decisions: list[Json]
 
 
+class SessionWithoutIds:
+    """A session whose items have no ids that stand for none.
+
+    The SDK asks it by a private name, to tell whether a write was done by comparing items.
+    """
+
+    _ignore_ids_for_matching = True
+
+
 _loaded: dict[int, _Loaded] = {}
 """By the id of the run state, since the SDK's run states are not hashable; gone when it is."""
 
