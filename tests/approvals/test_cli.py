@@ -176,6 +176,7 @@ async def test_both_ports_print_the_same_of_the_same_store(many: str) -> None:
         '{"name": 1.50, "x": [1, {}, []], "big": 12345678901234567890}',
         "no { json\n\x1b[2J",
         "",
+        r'{"name": "\u00c5s \ud83c\udf26 \u001b[2J"}',
     ]
     for number, text in enumerate(raw):
         written = [greeting(f"raw_{number}", text)]
@@ -183,12 +184,12 @@ async def test_both_ports_print_the_same_of_the_same_store(many: str) -> None:
     async with Approvals(many) as inbox:
         await inbox.approve("the plain", by="ada", expires=timedelta(days=1))
         await inbox.reject("the bidi", by="Zoë\u200d", message="no\x1b[1m\nnever", always=True)
-        assert len(await inbox.list()) == 10
+        assert len(await inbox.list()) == 11
     at = ("--location", many)
 
     for width in ("80", "wide"):
         listed = both("approvals", "list", *at, COLUMNS=width)
-        assert len(listed.splitlines()) == 13
+        assert len(listed.splitlines()) == 14
     everything = both("approvals", "list", "--all", *at)
     assert "approved by ada" in everything
     shown = "".join(
@@ -201,6 +202,7 @@ async def test_both_ports_print_the_same_of_the_same_store(many: str) -> None:
     assert "\\u001b[31mred" in shown
     assert '    "name": 1.50,' in shown
     assert "12345678901234567890" in shown
+    assert r'"Ås 🌦 \u001b[2J"' in shown
     assert "👩\u200d🔬 \U0001f327 ไทย 中文" in shown
 
     for arguments in (["list"], ["list", "--all"], ["show", "the bidi", "call bidi"]):
