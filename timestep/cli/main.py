@@ -17,6 +17,7 @@ _COMMANDS = {
     "validate": "Check that a file is a portable run state.",
     "convert": "Convert a run state between the portable form and the Python SDK's own.",
     "approvals": "Show the calls that wait for a decision, and decide them.",
+    "doctor": "Say what is installed, and whether a location can be used and how safe it is.",
 }
 """Commands and what their help says; each is the module of that name, loaded when it is asked."""
 

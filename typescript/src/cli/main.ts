@@ -10,11 +10,13 @@ export type Command = (args: string[]) => Promise<number>;
 
 const SUMMARIES = {
   approvals: 'Show the calls that wait for a decision, and decide them.',
+  doctor: 'Say what is installed, and whether a location can be used and how safe it is.',
 };
 
 /** Each is loaded when it is asked for. */
 const COMMANDS: Record<keyof typeof SUMMARIES, Command> = {
   approvals: async (args) => (await import('./approvals.js')).approvals(args),
+  doctor: async (args) => (await import('./doctor.js')).doctor(args),
 };
 
 const USAGE = 'usage: timestep [-h] [--version] COMMAND ...';
