@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -25,8 +24,10 @@ def new_owner() -> str:
 class Claim:
     """A run that is held, renewed in the background until it is released.
 
-    `async with` releases it at the end. Where the claim was lost, because it could not be renewed
-    in time, `lost` is true, and the next save of its store raises `StoreError` (`claim-lost`).
+    `async with` releases it at the end. Where it could not be renewed in time and somebody else
+    has taken the run, `lost` is true, and the next save of its store raises `StoreError`
+    (`claim-lost`). One that lapsed and that nobody took is renewed: the work done meanwhile is
+    not lost, and a revision saved by others in between is `stale-state` as ever.
     """
 
     def __init__(
@@ -47,7 +48,6 @@ class Claim:
         self._run_id = run_id
         self._seconds = seconds
         self._ended = ended
-        self._since = time.time()
         self._renewal: asyncio.Task[None] | None = asyncio.create_task(self._renew_always())
 
     async def release(self) -> None:
@@ -75,12 +75,6 @@ class Claim:
     ) -> None:
         await self.release()
 
-    async def holds(self) -> bool:
-        """Whether the run is still held, without a gap since it was taken."""
-        if not self.lost and self._is_over():
-            await self._renew()
-        return not self.lost
-
     def lose(self, owner: str | None, until: datetime | None) -> None:
         """Notes that the claim was lost, and to whom."""
         self.lost = True
@@ -93,22 +87,13 @@ class Claim:
             await self._renew()
 
     async def _renew(self) -> None:
-        asked, is_late = time.time(), self._is_over()
         try:
             claimed = await self._backend.claim(self._run_id, self.owner, self._seconds)
-            if is_late:
-                # Since the claim ended, anybody may have had the run.
-                self.lost = True
-                await self._backend.release(self._run_id, self.owner)
-            else:
-                self.until, self._since = claimed.until, asked
         except StoreError as error:
-            # Anything else may pass, as long as there is time left.
-            if error.code in ("already-claimed", "state-not-found") or self._is_over():
+            # Anything else may pass; until it does, the next save asks the store itself.
+            if error.code in ("already-claimed", "state-not-found"):
                 self.lose(error.owner, error.until)
         except OSError:
-            self.lost = self._is_over()
-
-    def _is_over(self) -> bool:
-        # By the own clock alone: that of a database may be another.
-        return time.time() - self._since >= self._seconds
+            pass
+        else:
+            self.until = claimed.until

@@ -91,7 +91,7 @@ class RunStateStore(Generic[TContext]):
             backend = await self._open()
             known = self._known
             claim = self._claim
-            if claim is not None and not await claim.holds():
+            if claim is not None and claim.lost:
                 raise self._claim_lost(claim)
             piece, saved = await self._encode(document, known)
             clear = facts(document, None if known is None else known.document, self._models())

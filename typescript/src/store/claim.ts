@@ -13,8 +13,10 @@ export function newOwner(): string {
  * A run that is held, renewed in the background until it is released; the renewal keeps no process
  * alive.
  *
- * `await using` releases it at the end. Where the claim was lost, because it could not be renewed
- * in time, `lost` is true, and the next save of its store throws `StoreError` (`claim-lost`).
+ * `await using` releases it at the end. Where it could not be renewed in time and somebody else has
+ * taken the run, `lost` is true, and the next save of its store throws `StoreError` (`claim-lost`).
+ * One that lapsed and that nobody took is renewed: the work done meanwhile is not lost, and a
+ * revision saved by others in between is `stale-state` as ever.
  */
 export class Claim implements AsyncDisposable {
   readonly owner: string;
@@ -24,8 +26,6 @@ export class Claim implements AsyncDisposable {
   /** Who holds the run, where somebody else has got it. */
   holder: Claimed | undefined;
   readonly #timer: NodeJS.Timeout;
-  /** When it was taken or renewed last, by the own clock: that of a database may be another. */
-  #since = Date.now();
   #renewing: Promise<void> | undefined;
 
   /** @param milliseconds - The lease; it is renewed every third of it. */
@@ -69,23 +69,16 @@ export class Claim implements AsyncDisposable {
   }
 
   async #renew(): Promise<void> {
-    const asked = Date.now();
     try {
-      if (asked - this.#since < this.milliseconds) {
-        this.until = (await this.backend.claim(this.runId, this.owner, this.milliseconds)).until;
-        this.#since = asked;
-      } else {
-        this.lost = true; // since its end anybody may have had the run
-      }
+      this.until = (await this.backend.claim(this.runId, this.owner, this.milliseconds)).until;
     } catch (error) {
+      // Anything else may pass; until it does, the next save asks the store itself.
       if (error instanceof StoreError && LOSSES.has(error.code)) {
         this.lost = true;
         const { owner, until } = error;
         this.holder = owner !== undefined && until !== undefined ? { owner, until } : undefined;
-      } // anything else may pass, as long as there is time left
-    }
-    if (this.lost) {
-      clearInterval(this.#timer);
+        clearInterval(this.#timer);
+      }
     }
   }
 }
