@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import approvals, models, runs
+from bench import approvals, models, pieces, runs
 from bench.measure import command, exponent, medians
 from timestep.state import dump_run_state, to_native, to_portable
 from timestep.store.text import encode
@@ -45,6 +45,7 @@ def main() -> None:
         *_import_times(),
         *asyncio.run(_approvals()),
         *asyncio.run(_models()),
+        *asyncio.run(_pieces()),
         *asyncio.run(_states()),
     ]
     print(f"{'what':<60}{'port':<12}{'items':>6}{'measured':>12}{'aim':>10}")
@@ -81,6 +82,50 @@ async def _approvals() -> list[Row]:
     for port, ratio in approvals.processes().items():
         rows.append(Row("timestep approvals list / import of the SDK", port, "", ratio, 0.15))
     return rows
+
+
+async def _pieces() -> list[Row]:
+    """The rows of what a store writes, reads and adds."""
+    _say(f"a run of {pieces.TURNS} approvals")
+    sizes = await pieces.written()
+    turns = str(pieces.TURNS)
+    rows = []
+    for place, floor in (("pieces", "items"), ("folder", "items"), ("postgresql", "row")):
+        what = f"bytes of approvals, {place}"
+        each = statistics.median(sizes[place]) / statistics.median(sizes[floor])
+        total = sum(sizes[place]) / sum(sizes[floor])
+        rows += [
+            Row(
+                f"{what}: late turns / early", "python", turns, pieces.flatness(sizes[place]), 1.05
+            ),
+            Row(f"{what}: a turn / its items alone", "python", turns, each, None),
+            Row(f"{what}: all / the items alone", "python", turns, total, 2.5),
+        ]
+    _say(f"reading a run of {pieces.DEPTH:,} revisions, and saving in PostgreSQL")
+    took = await pieces.read_back()
+    depth = str(pieces.DEPTH)
+    rows += [
+        Row(_READ, "python", depth, took["read"] / took["from_json"], 1.2),
+        Row(_ENCODE, "python", depth, took["encode"] / took["to_json"], 0.1),
+    ]
+    for items, ratio in (await pieces.commits()).items():
+        rows.append(Row("save in PostgreSQL / commit of one row", "python", str(items), ratio, 1.3))
+    _say("pieces in TypeScript")
+    measured = pieces.typescript()
+    turns = str(measured["turns"])
+    what = "bytes of approvals, pieces"
+    return [
+        *rows,
+        Row(f"{what}: late turns / early", "typescript", turns, measured["flatness"], 1.05),
+        Row(f"{what}: a turn / its items alone", "typescript", turns, measured["each"], None),
+        Row(f"{what}: all / the items alone", "typescript", turns, measured["total"], 2.5),
+        Row(_READ, "typescript", turns, measured["read"] / measured["fromString"], 1.2),
+        Row(_ENCODE, "typescript", turns, measured["encode"] / measured["toString"], 0.1),
+    ]
+
+
+_READ = "read a run from its pieces / the SDK's own reading"
+_ENCODE = "a save's piece / the SDK's serialisation"
 
 
 async def _states() -> list[Row]:

@@ -89,19 +89,28 @@ def test_what_is_known_is_shared_with_nobody() -> None:
     assert (read(stored([piece, delta]), None)).document == second.document
 
 
-def test_a_whole_document_is_written_when_the_deltas_have_grown() -> None:
-    known: Known | None = None
-    wholes = []
-    for turn in range(3, 900):
-        before = known
-        piece, known = write(document(turn), known, None)
-        if piece.base is None:
-            wholes.append(piece.revision)
-            if before is not None:
-                assert before.since > max(LEAST, before.whole)
-        elif before is not None:
-            assert before.since <= max(LEAST, before.whole)
-    assert len(wholes) >= 3
+def test_a_save_that_failed_changes_nothing_of_what_is_known() -> None:
+    first, known = write(document(100), None, None)
+    second, known = write(document(101), known, None)
+    failed = document(101)
+    failed["items"][5]["item"]["text"] = "never stored"
+    write(failed, known, None)
+    for given in (document(102), failed):
+        third, _ = write(given, known, None)
+        assert read(stored([first, second, third]), None).document == given
+
+
+@pytest.mark.parametrize("whole", [1000, 2 * LEAST])
+def test_a_whole_document_is_written_when_the_deltas_have_grown(whole: int) -> None:
+    """They may take as much as the newest whole document, and some in any case."""
+    before = Known(7, document(3), whole, max(LEAST, whole))
+    piece, known = write(document(4), before, None)
+    assert (piece.revision, piece.base) == (8, 7)
+    assert (known.whole, known.since) == (whole, before.since + len(piece.data))
+    piece, known = write(document(5), known, None)
+    assert (piece.revision, piece.base, known.since) == (9, None, 0)
+    assert piece.text is not None
+    assert known.whole == len(piece.text.encode())
 
 
 def test_a_delta_that_would_be_longer_than_the_document_is_not_written() -> None:

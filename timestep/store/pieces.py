@@ -15,7 +15,7 @@ from timestep.store.delta import apply, delta
 from timestep.store.seal import Keyring, is_sealed, open_sealed
 from timestep.store.text import dumps
 
-LEAST: Final = 65_536
+LEAST: Final = 262_144
 """Bytes of deltas that are always worth keeping before the next whole document."""
 MOST: Final = 2**29
 """Bytes of JSON a piece may hold: more was never written, and would not fit into memory."""

@@ -10,7 +10,7 @@ import { parseJson } from './json.js';
 import { isSealed, type Keyring, openSealed } from './seal.js';
 
 /** Bytes of deltas that are always worth keeping before the next whole document. */
-export const LEAST = 65_536;
+export const LEAST = 262_144;
 
 /** Bytes of JSON a piece may hold: more was never written, and would not fit into a string. */
 export const MOST = 2 ** 29;

@@ -105,20 +105,22 @@ describe('pieces', () => {
     expect(read.document).toEqual(second.known.document);
   });
 
-  test('a whole document is written when the deltas have grown', async () => {
-    let known: Known | undefined;
-    let wholes = 0;
-    for (let turn = 3; turn < 900; turn += 1) {
-      const before = known;
-      const written = await encode(RUN, document(turn), known, undefined);
-      known = written.known;
-      const whole = written.piece.base === undefined;
-      wholes += whole ? 1 : 0;
-      if (before) {
-        expect(before.since > Math.max(LEAST, before.whole)).toBe(whole);
-      }
-    }
-    expect(wholes).toBeGreaterThanOrEqual(3);
+  test.each([
+    1000,
+    2 * LEAST,
+  ])('after a whole document of %i bytes, deltas may take as much, and some in any case', async (whole) => {
+    const since = Math.max(LEAST, whole);
+    const before: Known = { revision: 7, document: document(3), whole, since };
+    const first = await encode(RUN, document(4), before, undefined);
+    expect(first.piece).toMatchObject({ revision: 8, base: 7 });
+    expect(first.known).toMatchObject({ whole, since: since + first.piece.data.length });
+    const second = await encode(RUN, document(5), first.known, undefined);
+    expect(second.piece.base).toBeUndefined();
+    expect(second.known).toMatchObject({
+      revision: 9,
+      whole: Buffer.byteLength(second.piece.text ?? ''),
+      since: 0,
+    });
   });
 
   test('a delta that would be longer than the document is not written', async () => {
