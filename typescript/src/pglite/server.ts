@@ -61,7 +61,10 @@ export class Owner {
     let accept = (socket: Socket) => {
       early.push(socket);
     };
-    const lock = await takeLock(at, (socket) => accept(socket));
+    const lock = await takeLock(at, (socket) => {
+      socket.on('error', () => undefined); // a client that goes is nobody's error
+      accept(socket);
+    });
     if (lock === undefined) {
       return undefined;
     }

@@ -1,5 +1,7 @@
 /** The owner of a folder: turns, ends, and an engine that dies. */
+import { once } from 'node:events';
 import { mkdtemp, rm, unlink, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -140,3 +142,13 @@ test('a database that was being made is made anew', async () => {
   ]);
   await next.close();
 }, 60_000);
+
+test('a client that goes before it is answered harms nobody', async () => {
+  for (let count = 0; count < 20; count += 1) {
+    const socket = connect(owner.place.socket);
+    await once(socket, 'connect');
+    socket.write(Buffer.from([0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f]));
+    socket.destroy();
+  }
+  expect(await first((await client()).query('SELECT 1 AS one'))).toEqual({ one: 1 });
+});
