@@ -202,6 +202,16 @@ def zod(session: nox.Session) -> None:
 
 
 @nox.session
+def crashes(session: nox.Session) -> None:
+    """Kill whoever has a PGLite folder open while it writes, twenty times in each port."""
+    _both(session)
+    session.env["TIMESTEP_ROUNDS"] = "20"
+    _run(session, PYTHON, "-m", "pytest", "tests/store/test_pglite.py")
+    with session.chdir(TYPESCRIPT):
+        _run(session, "npm", "test", "--silent", "--", "test/store/pglite.test.ts")
+
+
+@nox.session
 def fixtures(session: nox.Session) -> None:
     """Take the fixtures anew, those of older SDK releases too; a file of the same shape stays."""
     _both(session)
