@@ -79,8 +79,9 @@ async def _approvals() -> list[Row]:
         Row(f"{works[work]}, {kind} / runs of {small} items", "python", str(large), ratio, 1.2)
         for (kind, work), ratio in (await approvals.measured()).items()
     ]
-    for port, ratio in approvals.processes().items():
-        rows.append(Row("timestep approvals list / import of the SDK", port, "", ratio, 0.15))
+    for (port, kind), ratio in approvals.processes().items():
+        what = f"timestep approvals list, {kind} / import of the SDK"
+        rows.append(Row(what, port, "", ratio, 0.15))
     return rows
 
 

@@ -46,31 +46,42 @@ async def measured() -> dict[tuple[str, str], float]:
     }
 
 
-def processes() -> dict[str, float]:
-    """`timestep approvals list` by port, as a ratio to importing the SDK of its language.
+def processes() -> dict[tuple[str, str], float]:
+    """`timestep approvals list` by port and place, as a ratio to importing the language's SDK.
 
     CPU time of whole processes, without that of the bare interpreter.
     """
-    node = ["node", "--input-type=module", "-e"]
-    with tempfile.TemporaryDirectory() as folder:
-        listing = ["approvals", "list", "--location", folder]
-        commands = {
-            ("python", "nothing"): [sys.executable, "-c", "pass"],
-            ("python", "list"): [sys.executable, "-m", "timestep.cli", *listing],
-            ("python", "sdk"): [sys.executable, "-c", "import agents"],
-            ("typescript", "nothing"): [*node, "0"],
-            ("typescript", "list"): ["node", "dist/cli/main.js", *listing],
-            ("typescript", "sdk"): [*node, "await import('@openai/agents')"],
-        }
+    starts = {
+        "python": ([sys.executable, "-c"], "pass", "import agents"),
+        "typescript": (
+            ["node", "--input-type=module", "-e"],
+            "0",
+            "await import('@openai/agents')",
+        ),
+    }
+    tools = {
+        "python": [sys.executable, "-m", "timestep.cli"],
+        "typescript": ["node", "dist/cli/main.js"],
+    }
+    with tempfile.TemporaryDirectory() as folder, services.postgres() as url:
+        places = {"folder": folder, "postgresql": url}
+        commands = {}
+        for port, (start, nothing, sdk) in starts.items():
+            commands[port, "nothing"] = [*start, nothing]
+            commands[port, "sdk"] = [*start, sdk]
+            for kind, location in places.items():
+                listing = ["approvals", "list", "--location", location]
+                commands[port, kind] = [*tools[port], *listing]
         times: dict[tuple[str, str], list[float]] = {key: [] for key in commands}
         for _ in range(7):
             for key, arguments in commands.items():
                 times[key].append(command(arguments, TYPESCRIPT))
     took = {key: statistics.median(each) for key, each in times.items()}
     return {
-        port: max(0.0, took[port, "list"] - took[port, "nothing"])
+        (port, kind): max(0.0, took[port, kind] - took[port, "nothing"])
         / (took[port, "sdk"] - took[port, "nothing"])
-        for port in ("python", "typescript")
+        for port in starts
+        for kind in places
     }
 
 
