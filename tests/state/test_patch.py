@@ -137,6 +137,14 @@ def test_entries_inserted_in_several_places_move_nothing_else() -> None:
     assert patches.apply(old, patch) == new
 
 
+def test_entries_of_any_shape_are_told_apart() -> None:
+    odd = {"type": ["x"], "call_id": "1", "op": {}, "path": "/a"}
+    old = [{**odd, "path": 1}, odd, {"type": {}, "id": "2"}, None, [odd], "text"]
+    new = [None, {"new": 1}, *reversed(old)]
+    assert patches.apply(old, patches.diff(old, new)) == new
+    assert patches.apply(old, patches.diff(old, new, ordered=True)) == new
+
+
 def test_keys_keep_their_order_where_it_is_asked_for() -> None:
     old = {"items": [{"a": 1, "b": {"c": 1}, "d": 1}], "last": 1}
     new = {"last": 1, "items": [{"e": 1, "b": {"c": 2}, "d": 1, "a": 1}]}
