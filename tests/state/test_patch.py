@@ -166,7 +166,7 @@ def test_keys_keep_their_order_where_it_is_asked_for() -> None:
 
 def test_a_copy_is_a_value_of_its_own() -> None:
     old = {"a": {"b": [1]}}
-    patch = [
+    patch: list[patches.Operation] = [
         {"op": "copy", "from": "/a", "path": "/c"},
         {"op": "add", "path": "/a/b/-", "value": 2},
         {"op": "copy", "from": "/c/b/0", "path": "/c/b/0"},
@@ -177,7 +177,7 @@ def test_a_copy_is_a_value_of_its_own() -> None:
 
 def test_a_move_takes_a_value_from_where_it_is() -> None:
     old = {"a": {"b": [1, {"c": 2}]}, "d": []}
-    patch = [
+    patch: list[patches.Operation] = [
         {"op": "add", "path": "/a/b/1/x", "value": 3},
         {"op": "move", "from": "/a/b/1", "path": "/d/0"},
         {"op": "add", "path": "/d/0/y", "value": 4},
