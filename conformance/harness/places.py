@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -190,6 +191,7 @@ class Places:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._pglite: Place | None = None
+        self._hurried = False
 
     @asynccontextmanager
     async def open(self, kind: str, folder: Path, *, served: bool) -> AsyncIterator[Place]:
@@ -200,6 +202,9 @@ class Places:
             case "folder":
                 yield Place(kind, str(folder / "kept"))
             case "postgresql":
+                if not self._hurried:
+                    self._hurried = True
+                    await asyncio.to_thread(_hurry)
                 database = services.postgres()
                 location = await asyncio.to_thread(database.__enter__)
                 try:
@@ -237,6 +242,16 @@ async def _served() -> AsyncIterator[Place]:
         finally:
             process.stdin.close()
             await process.wait()
+
+
+def _hurry() -> None:
+    """Lets a server that the harness started itself, and throws away, wait for no disk."""
+    import psycopg
+
+    if services.GIVEN not in os.environ:
+        with psycopg.connect(services.server(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
 
 
 def _empty(place: Place) -> None:
