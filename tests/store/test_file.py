@@ -286,3 +286,22 @@ async def test_a_reader_sees_a_whole_revision(path: Path) -> None:
             await asyncio.sleep(0)
         done = True
         assert await reading > 0
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"not JSON", "malformed"),
+        (b'{"some": "object"}', "not-a-run-state"),
+        (b'{"$schemaVersion": "1.21", "current_turn": 1}', "not-a-run-state"),
+    ],
+)
+async def test_a_file_that_keeps_no_run_is_no_empty_inbox(
+    path: Path, data: bytes, code: str
+) -> None:
+    path.write_bytes(data)
+    async with Approvals(str(path)) as inbox:
+        with pytest.raises(DocumentError) as caught:
+            await inbox.list()
+    assert caught.value.code == code
+    assert path.read_bytes() == data

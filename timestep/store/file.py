@@ -15,12 +15,13 @@ from timestep.errors import DocumentError, StoreError
 from timestep.state import validate
 from timestep.store import disk, lines, log
 from timestep.store.base import Facts, Piece, Revision, StoredRun
+from timestep.store.content import FORMAT as SEALED
 from timestep.store.facts import facts as facts_of
 from timestep.store.log import Line, RunLog
 from timestep.store.log_backend import Addition, LogBackend
 from timestep.store.log_file import LogFile
 from timestep.store.pieces import checksum
-from timestep.store.text import decode
+from timestep.store.text import decode, refuse_raw_snapshot
 
 SUFFIX = ".json"
 
@@ -177,8 +178,10 @@ class FileBackend(LogBackend):
             return state
 
     def _states(self) -> Iterator[tuple[str, RunLog]]:
-        with self._look() as (_, state):
+        with self._look() as (content, state):
             if state.current is not None:
+                if content is not None and not state.current["agent"]:
+                    _refuse_damaged(content, str(self._path))
                 yield self.run_id, state
 
     def _lines(self, run_id: str) -> list[Line]:
@@ -333,6 +336,14 @@ def _facts_of(content: bytes) -> Facts:
     except DocumentError:
         return Facts("", "not_started", 0, "python", None, (), {}, (), ())
     return facts_of(document, None, {})
+
+
+def _refuse_damaged(content: bytes, source: str) -> None:
+    """Raises `DocumentError` for what is no document, sealed or in clear."""
+    document = decode(content, source)
+    if document.get("format") != SEALED:
+        refuse_raw_snapshot(document, source)
+        validate(document)
 
 
 def _finish_save(state: RunLog, target: Path) -> None:

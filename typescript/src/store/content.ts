@@ -3,7 +3,8 @@ import { DocumentError } from '../errors.js';
 import { type Keyring, openSealed } from './seal.js';
 import { decode, encode } from './text.js';
 
-const FORMAT = 'timestep.sealed';
+/** The format of a sealed file. */
+export const FORMAT = 'timestep.sealed';
 const VERSION = '1';
 const PLACE = 'timestep:file';
 

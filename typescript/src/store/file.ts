@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { StoreError } from '../errors.js';
 import { validate } from '../state/document.js';
 import type { Backend, Facts, Piece, Revision, StoredRun } from './base.js';
+import { FORMAT as SEALED } from './content.js';
 import { createFolders, isMissing, realPath, syncFolder, temporaryName, write } from './disk.js';
 import { facts as factsOf } from './facts.js';
 import { decisions, notFound, revisionLine, revision as revisionOf } from './lines.js';
@@ -12,7 +13,7 @@ import { apply, EMPTY, type Line, mark, type RevisionLine, type RunLog } from '.
 import { type Build, LogBackend } from './logBackend.js';
 import { LogFile } from './logFile.js';
 import { checksum } from './pieces.js';
-import { decode } from './text.js';
+import { decode, refuseRawSnapshot } from './text.js';
 
 /** What is there: the document, and what is known of it. */
 interface Seen {
@@ -136,8 +137,14 @@ export class FileBackend extends LogBackend implements Backend {
   }
 
   protected override async states(): Promise<[string, RunLog][]> {
-    const { state } = await this.#look();
-    return state.current === undefined ? [] : [[this.runId, state]];
+    const { content, state } = await this.#look();
+    if (state.current === undefined) {
+      return [];
+    }
+    if (content !== undefined && state.current.agent === '') {
+      refuseDamaged(content, this.#path);
+    }
+    return [[this.runId, state]];
   }
 
   protected override async one(runId: string): Promise<[string, RunLog]> {
@@ -341,6 +348,15 @@ async function adopted(
   const saved = { piece, facts: factsIn(content), owner: state.claim?.claim };
   const { owner: _, ...line } = revisionLine(runId, state, saved, { size: 0 }, changed);
   return line;
+}
+
+/** @throws DocumentError for what is no document, sealed or in clear. */
+function refuseDamaged(content: Buffer, source: string): void {
+  const document = decode(content, source);
+  if (document.format !== SEALED) {
+    refuseRawSnapshot(document, source);
+    validate(document);
+  }
 }
 
 /** The facts of a document; next to nothing where it is sealed or damaged. */

@@ -2,7 +2,7 @@
 import { lstat, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { RunStateStore } from '../../src/index.js';
+import { Approvals, RunStateStore } from '../../src/index.js';
 import { dumpRunState, validate } from '../../src/state/index.js';
 import { entries } from '../../src/store/log.js';
 import { encode } from '../../src/store/text.js';
@@ -191,4 +191,17 @@ test.each([
     message: expect.stringContaining(`raw ${sdk} snapshot (schema ${snapshot.$schemaVersion})`),
     hint: `save it with ${port} or convert it with \`timestep convert\``,
   });
+});
+
+test.each([
+  ['not JSON', 'malformed'],
+  ['{"some": "object"}', 'not-a-run-state'],
+  ['{"$schemaVersion": "1.22", "currentTurn": 1}', 'not-a-run-state'],
+])('a file that keeps no run is no empty inbox: %s', async (text, code) => {
+  const { path } = await placed();
+  await writeFile(path, text);
+  const inbox = new Approvals(path);
+  await expect(inbox.list()).rejects.toMatchObject({ code });
+  await inbox.close();
+  expect(await readFile(path, 'utf8')).toBe(text);
 });
