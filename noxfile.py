@@ -71,7 +71,13 @@ def _run(session: nox.Session, *command: str, env: dict[str, str] | None = None)
     session.run(*command, external=True, env=env)
 
 
-_PROCESSES = ("tests/harness", "tests/drivers", "tests/external", "tests/store/test_crashes.py")
+_PROCESSES = (
+    "tests/harness",
+    "tests/drivers",
+    "tests/external",
+    "tests/approvals/test_cli.py",
+    "tests/store/test_crashes.py",
+)
 _WORKERS = ("-q", "-n", "auto", "--dist", "worksteal")
 
 
