@@ -30,7 +30,7 @@ const withoutTimers: Extension = {
       emscriptenOpts: {
         ...options,
         instantiateWasm: (imports: Imports, done: unknown) => {
-          imports.env._setitimer_js = () => 0;
+          Object.assign(imports.env, { _setitimer_js: () => 0 });
           return instantiateWasm(imports, done);
         },
       },
