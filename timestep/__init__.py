@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     )
     from timestep.run import consume_result, run_agent
     from timestep.session import Session
-    from timestep.store import RunStateStore
+    from timestep.store import Approval, Claim, Revision, RunStateStore, RunSummary
     from timestep.store.seal import Keyring
 
 __all__ = [
+    "Approval",
     "ApprovalError",
     "Approvals",
+    "Claim",
     "CrossingError",
     "DocumentError",
     "GraphError",
@@ -49,7 +51,9 @@ __all__ = [
     "OllamaError",
     "OllamaModel",
     "OllamaModelProvider",
+    "Revision",
     "RunStateStore",
+    "RunSummary",
     "Session",
     "SnapshotError",
     "StoreError",
@@ -59,13 +63,17 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Approval": "timestep.store",
     "Approvals": "timestep.approvals",
+    "Claim": "timestep.store",
     "Keyring": "timestep.store.seal",
     "MultiModelProvider": "timestep.models",
     "MultiModelProviderMap": "timestep.models",
     "OllamaModel": "timestep.models",
     "OllamaModelProvider": "timestep.models",
+    "Revision": "timestep.store",
     "RunStateStore": "timestep.store",
+    "RunSummary": "timestep.store",
     "Session": "timestep.session",
     "consume_result": "timestep.run",
     "run_agent": "timestep.run",

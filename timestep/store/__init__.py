@@ -9,11 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from timestep.store.base import Approval, Revision, RunSummary
+    from timestep.store.claim import Claim
     from timestep.store.run_state_store import RunStateStore
 
-__all__ = ["RunStateStore"]
+__all__ = ["Approval", "Claim", "Revision", "RunStateStore", "RunSummary"]
 
-_MODULES = {"RunStateStore": "run_state_store"}
+_MODULES = {
+    "Approval": "base",
+    "Claim": "claim",
+    "Revision": "base",
+    "RunStateStore": "run_state_store",
+    "RunSummary": "base",
+}
 
 
 def __getattr__(name: str) -> Any:
