@@ -28,6 +28,7 @@ def main(folder: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "timestep/schemas/run-state.schema.json" in names
     assert "timestep/schemas/sql/0001_store.sql" in names
+    assert "timestep/schemas/delta-dictionary.txt" in names
     assert "timestep/py.typed" in names
     assert all(name.startswith("timestep") for name in names), names
 

@@ -13,6 +13,7 @@ import pytest
 
 from timestep.errors import StoreError
 from timestep.store.base import Piece, StoredRun
+from timestep.store.delta import dictionary
 from timestep.store.pieces import LEAST, Known, checksum, decode, encode
 from timestep.store.seal import Keyring
 
@@ -60,7 +61,7 @@ def test_the_first_piece_is_whole_and_the_others_hold_what_is_new() -> None:
     assert pieces[0].text is not None
     assert json.loads(pieces[0].text) == document(0)
     assert pieces[0].data == b""
-    assert json.loads(zlib.decompress(pieces[2].data)) == [
+    assert json.loads(zlib.decompressobj(zdict=dictionary()).decompress(pieces[2].data)) == [
         {"op": "add", "path": "/items/1", "value": document(2)["items"][1]}
     ]
     for end in range(1, 5):
@@ -154,10 +155,16 @@ def _delta(piece: Piece, value: Any) -> Piece:
     return _bad(piece, zlib.compress(json.dumps(value).encode()))
 
 
+def _packed(text: bytes, zdict: bytes) -> bytes:
+    stream = zlib.compressobj(zdict=zdict)
+    return stream.compress(text) + stream.flush()
+
+
 DAMAGE: dict[str, Any] = {
     "cut off": lambda piece: replace(piece, data=piece.data[:-9]),
     "another checksum": lambda piece: replace(piece, checksum=b"01234567"),
     "of another revision": lambda piece: replace(piece, checksum=checksum(9, 8, piece.data)),
+    "of another dictionary": lambda piece: _bad(piece, _packed(b"[]", dictionary()[1:])),
     "not compressed": lambda piece: _bad(piece, b"x" * 20),
     "empty": lambda piece: _bad(piece, b""),
     "compressed, cut off": lambda piece: _bad(piece, piece.data[:-9]),
@@ -207,6 +214,11 @@ def test_a_piece_that_is_missing(kept: list[int], revision: int, loadable: int |
         read(StoredRun(4, 4, [pieces[index] for index in kept]), None)
     error = caught.value
     assert (error.code, error.revision, error.loadable) == ("damaged-history", revision, loadable)
+
+
+def test_the_dictionary_of_deltas_never_changes() -> None:
+    digest = hashlib.sha256(dictionary()).hexdigest()
+    assert digest == VECTORS["dictionary_sha256"]
 
 
 def test_pieces_of_both_ports_are_read() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from timestep.errors import DocumentError
 from timestep.state import patch
+from timestep.state.document import schema_path
 from timestep.state.patch import Operation, step
 
 LONG: Final = 4096
@@ -66,6 +68,12 @@ def apply(
     if not isinstance(result, dict):
         raise DocumentError("the delta leaves no document", code="malformed")
     return result
+
+
+@cache
+def dictionary() -> bytes:
+    """What deltas have in common: their compression knows it before it begins."""
+    return schema_path("delta-dictionary.txt").read_bytes()
 
 
 def _long(value: Any, path: str) -> Iterator[_Text]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from timestep.errors import DocumentError, StoreError
 from timestep.state.patch import Memory
 from timestep.store.base import Piece, StoredRun
-from timestep.store.delta import apply, delta
+from timestep.store.delta import apply, delta, dictionary
 from timestep.store.seal import Keyring, is_sealed, open_sealed
 from timestep.store.text import dumps
 
@@ -48,7 +48,7 @@ async def encode(
         memory: dict[tuple[str, int], bytes] = {}
         text = dumps(delta(known.document, document, known.memory, memory))
         if len(text) < known.whole:
-            data = await _seal(zlib.compress(text), run_id, revision, keys)
+            data = await _seal(_compress(text), run_id, revision, keys)
             piece = Piece(revision, revision - 1, checksum(revision, revision - 1, data), data)
             newest = apply(known.document, json.loads(text))
             return piece, Known(revision, newest, known.whole, known.since + len(data), memory)
@@ -125,8 +125,14 @@ def _place(run_id: str, revision: int) -> str:
     return f"timestep:piece:{run_id}:{revision}"
 
 
+def _compress(text: bytes) -> bytes:
+    """The JSON of a delta, which repeats mostly what the dictionary says."""
+    stream = zlib.compressobj(zlib.Z_BEST_COMPRESSION, zdict=dictionary())
+    return stream.compress(text) + stream.flush()
+
+
 def _decompress(data: bytes) -> bytes:
-    stream = zlib.decompressobj()
+    stream = zlib.decompressobj(zdict=dictionary())  # used where the data says so
     text = stream.decompress(data, MOST)
     if not stream.eof or stream.unused_data:
         raise ValueError("it is cut off, goes on after its end, or is too large")

@@ -1,5 +1,6 @@
 /** The difference between two revisions of a document, as a JSON Patch (RFC 6902). */
 import { DocumentError } from '../errors.js';
+import { deltaDictionary } from '../generated/deltaDictionary.js';
 import { isObj, type Obj, step } from '../state/json.js';
 import { apply as applyPatch, diff, type Operation } from '../state/patch.js';
 
@@ -8,6 +9,9 @@ import { apply as applyPatch, diff, type Operation } from '../state/patch.js';
  * lie further apart than the 32 KiB in which compression finds what is repeated.
  */
 export const LONG = 4096;
+
+/** What deltas have in common: their compression knows it before it begins. */
+export const dictionary = Buffer.from(deltaDictionary);
 
 /** A long string: its place in the document, as a JSON Pointer, and the string. */
 type Text = readonly [path: string, text: string];

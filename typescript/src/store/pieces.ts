@@ -1,11 +1,11 @@
 /** Documents as the pieces a store keeps: whole ones, and deltas (`docs/storage.md`). */
 import { createHash } from 'node:crypto';
-import { deflateSync, inflateSync } from 'node:zlib';
+import { constants, deflateSync, inflateSync } from 'node:zlib';
 import { DocumentError, StoreError } from '../errors.js';
 import type { PortableRunState } from '../state/document.js';
 import { isObj } from '../state/json.js';
 import type { Piece, StoredRun } from './base.js';
-import { apply, delta } from './delta.js';
+import { apply, delta, dictionary } from './delta.js';
 import { parseJson } from './json.js';
 import { isSealed, type Keyring, openSealed } from './seal.js';
 
@@ -14,6 +14,12 @@ export const LEAST = 262_144;
 
 /** Bytes of JSON a piece may hold: more was never written, and would not fit into a string. */
 export const MOST = 2 ** 29;
+
+/** How a delta is compressed: it repeats mostly what the dictionary says. */
+const PACKED = { level: constants.Z_BEST_COMPRESSION, dictionary };
+
+/** How anything is decompressed; the dictionary is used where the data says so. */
+const UNPACKED = { maxOutputLength: MOST, info: true, dictionary };
 
 /** The newest revision a store has read or written. It shares nothing with anybody. */
 export interface Known {
@@ -42,7 +48,7 @@ export async function encode(
     const base = known.revision;
     const text = Buffer.from(JSON.stringify(delta(known.document, document)));
     if (text.length < known.whole) {
-      const data = await seal(deflateSync(text), runId, revision, keys);
+      const data = await seal(deflateSync(text, PACKED), runId, revision, keys);
       const newest = apply(known.document, JSON.parse(text.toString()));
       return {
         piece: { revision, base, checksum: checksum(revision, base, data), data },
@@ -168,7 +174,7 @@ function place(runId: string, revision: number): string {
 function decompress(data: Uint8Array): Uint8Array {
   let read: { buffer: Uint8Array; engine: { bytesWritten: number } };
   try {
-    read = inflateSync(data, { maxOutputLength: MOST, info: true }) as unknown as typeof read;
+    read = inflateSync(data, UNPACKED) as unknown as typeof read;
   } catch (error) {
     throw new Damage(error instanceof Error ? error.message : String(error));
   }

@@ -4,6 +4,7 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { PortableRunState } from '../../src/state/document.js';
 import type { Piece, StoredRun } from '../../src/store/base.js';
+import { dictionary } from '../../src/store/delta.js';
 import { checksum, decode, encode, type Known, LEAST, MOST } from '../../src/store/pieces.js';
 import { Keyring } from '../../src/store/seal.js';
 
@@ -14,6 +15,7 @@ const NOTE = `\ud83d \u00e9 ${'n'.repeat(300)}`;
 
 const PIECES = new URL('../../../tests/vectors/pieces.json', import.meta.url);
 const VECTORS: {
+  dictionary_sha256: string;
   runs: {
     run_id: string;
     keys?: Record<string, string>;
@@ -71,7 +73,7 @@ describe('pieces', () => {
     ]);
     expect(JSON.parse(at(pieces, 0).text ?? '')).toEqual(document(0));
     expect(at(pieces, 0).data).toHaveLength(0);
-    expect(JSON.parse(inflateSync(at(pieces, 2).data).toString())).toEqual([
+    expect(JSON.parse(inflateSync(at(pieces, 2).data, { dictionary }).toString())).toEqual([
       { op: 'add', path: '/items/1', value: document(2).items[1] },
     ]);
     for (let end = 1; end <= 4; end += 1) {
@@ -153,6 +155,11 @@ describe('pieces', () => {
     expect((await decode(RUN, stored(pieces), undefined)).document).toEqual(document(1));
   });
 
+  test('the dictionary of deltas never changes', () => {
+    const digest = createHash('sha256').update(dictionary).digest('hex');
+    expect(digest).toBe(VECTORS.dictionary_sha256);
+  });
+
   test.each(VECTORS.runs)('of both ports are read: $run_id', async (run) => {
     const pieces = run.pieces.map(
       ({ revision, base, checksum: hex, data = '', text }): Piece => ({
@@ -185,6 +192,10 @@ const DAMAGE: [string, (piece: Piece) => Piece][] = [
   ['cut off', (piece) => ({ ...piece, data: piece.data.subarray(0, -9) })],
   ['another checksum', (piece) => ({ ...piece, checksum: Buffer.from('01234567') })],
   ['of another revision', (piece) => ({ ...piece, checksum: checksum(9, 8, piece.data) })],
+  [
+    'of another dictionary',
+    (piece) => bad(piece, deflateSync('[]', { dictionary: dictionary.subarray(1) })),
+  ],
   ['not compressed', (piece) => bad(piece, Buffer.from('x'.repeat(20)))],
   ['empty', (piece) => bad(piece, Buffer.of())],
   ['compressed, cut off', (piece) => bad(piece, piece.data.subarray(0, -9))],
