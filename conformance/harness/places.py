@@ -138,13 +138,12 @@ def _damage_log(folder: Path, what: str, run_id: str, revision: int | None) -> N
     lines = data.split(b"\n")
     values = [_parsed(line) for line in lines]
     at = next((i for i, each in enumerate(values) if each.get("revision") == revision), None)
-    if at is None or "data" not in values[at - 1]:
+    if at is None or not lines[at - 1].startswith(b"#"):
         raise CaseError(f"{what}: there is no revision {revision} in {log}")
     if what == "flip":
-        stored = bytearray(base64.b64decode(values[at - 1]["data"]))
+        stored = bytearray(lines[at - 1])
         stored[len(stored) // 2] ^= 1
-        old, new = values[at - 1]["data"], base64.b64encode(stored).decode()
-        lines[at - 1] = lines[at - 1].replace(old.encode(), new.encode())
+        lines[at - 1] = bytes(stored)
     elif what == "remove":
         del lines[at - 1]
     else:

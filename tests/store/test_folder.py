@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import stat
@@ -133,14 +132,18 @@ def changed(path: Path, revision: int, change: Any) -> None:
 
 
 def flip(data: bytes, line: bytes) -> bytes:
-    stored = bytearray(base64.b64decode(json.loads(data)["data"]))
+    stored = bytearray(data)
     stored[len(stored) // 2] ^= 1
-    return log.data_line(bytes(stored)) + line
+    return bytes(stored) + line
 
 
 def other_checksum(data: bytes, line: bytes) -> bytes:
     said = json.loads(line)
     return data + dumps({**said, "check": "0" * 16}) + b"\n"
+
+
+def cut_in_two(data: bytes, line: bytes) -> bytes:
+    return data[:40] + b"\n" + data[41:] + line
 
 
 def no_data(data: bytes, line: bytes) -> bytes:
@@ -151,7 +154,7 @@ def no_line(data: bytes, line: bytes) -> bytes:
     return data + b"x" * (len(line) - 1) + b"\n"
 
 
-@pytest.mark.parametrize("damage", [flip, other_checksum, no_data, no_line])
+@pytest.mark.parametrize("damage", [flip, cut_in_two, other_checksum, no_data, no_line])
 async def test_a_damaged_revision_is_named_and_those_before_it_load(
     place: Path, damage: Any
 ) -> None:

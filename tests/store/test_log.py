@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from timestep.store import log
+from timestep.store import lines, log
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "logs"
 CASES = [
@@ -23,14 +23,15 @@ def ids(entries: Any) -> list[str]:
 
 
 def summary(state: log.RunLog) -> dict[str, Any]:
-    current = state.current or {"pending": []}
+    current = state.current or {}
+    keys = ("call_id", "digest", "since", "at")
     ended = (
         None if state.ended is None else next(k for k in ("moved", "cleared") if k in state.ended)
     )
     return {
         "last": state.last,
         "revision": current.get("revision"),
-        "pending": [call["call_id"] for call in current["pending"]],
+        "pending": [{key: call[key] for key in keys} for call in lines.pending_of(state.current)],
         "decided": {call: line["decide"] for call, line in state.decided.items()},
         "claim": None if state.claim is None else state.claim["claim"],
         "ended": ended,
@@ -91,7 +92,6 @@ def test_a_state_is_known_without_reading_the_whole_log() -> None:
             "revision": number,
             "size": len(stored),
             "pending": [],
-            "decided": [],
         }
         data += log.encode(line, stored)
         state = log.apply(state, line)
@@ -109,8 +109,19 @@ def test_a_state_is_known_without_reading_the_whole_log() -> None:
 
 
 @pytest.mark.parametrize(
+    "stored", [b"", bytes(range(256)), b"\n\x10\x10\n\x10J\x10P\x10\x10J\x10PJ\n\n", b"#{}\n#\n"]
+)
+def test_data_is_one_line_whatever_it_is(stored: bytes) -> None:
+    line = log.data_line(stored)
+    assert line.index(b"\n") == len(line) - 1
+    assert list(log.entries(line)) == []
+    entry = log.Entry({"size": len(line)}, len(line), len(line) + 1)
+    assert log.data(lambda start, end: line[start:end], entry) == stored
+
+
+@pytest.mark.parametrize(
     "stored",
-    [b'{"data":"eJyr', b'{"data":"eJ yr"}\n', b'{"data":17}\n', b'{"date":"eJyr"}\n', b"17\n"],
+    [b"#eJyr", b"#eJ\nyr\n", b"#\n\n", b"eJyr\n", b"\n", b"{}\n"],
 )
 def test_damaged_data_is_none(stored: bytes) -> None:
     entry = log.Entry({"size": len(stored)}, len(stored), len(stored) + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -42,15 +43,19 @@ def revision_line(
     if piece.revision != state.revision + 1:
         raise stale(run_id, state.revision)
     _refuse_others(run_id, state, owner, at)
-    current = state.current or {"pending": (), "created": at}
-    before = {call["call_id"]: call for call in current["pending"]}
-    pending = [_pending(call, before, piece.revision, at) for call in facts.pending]
-    waiting = {call["call_id"]: call["digest"] for call in pending}
+    before = {call["call_id"]: call for call in pending_of(state.current)}
+    pending = [_pending(call, before.get(call["call_id"])) for call in facts.pending]
+    waiting = {call["call_id"]: call["digest"] for call in facts.pending}
     settled = {
         call_id: decision
         for call_id, decision in facts.decided.items()
         if call_id in before and call_id not in waiting
     }
+    decided = [
+        decision
+        for call_id, decision in state.decided.items()
+        if waiting.get(call_id) == decision["digest"]
+    ]
     line = {
         **mark(state, at),
         "revision": piece.revision,
@@ -63,13 +68,9 @@ def revision_line(
         "agent": facts.agent,
         "turn": facts.turn,
         "trace_id": facts.trace_id,
-        "created": current["created"],
+        "created": at if state.current is None else state.current["created"],
         "pending": pending,
-        "decided": [
-            decision
-            for call_id, decision in state.decided.items()
-            if waiting.get(call_id) == decision["digest"]
-        ],
+        "decided": decided or None,
         "settled": settled or None,
         "owner": owner,
         "claim": state.claim,
@@ -119,7 +120,7 @@ def decide_line(
 
     Raises `ApprovalError` (`approval-not-found`, `approval-mismatch`, `already-decided`).
     """
-    pending = () if state.current is None else state.current["pending"]
+    pending = pending_of(state.current)
     call = next((each for each in pending if each["call_id"] == call_id), None)
     if call is None:
         raise ApprovalError(f"no call {call_id} of {run_id} waits", code="approval-not-found")
@@ -211,7 +212,7 @@ def revision(line: Line) -> Revision:
 
 def waiting(run_id: str, state: RunLog) -> list[StoredApproval]:
     """The calls that wait, in the order of the document."""
-    pending = () if state.current is None else state.current["pending"]
+    pending = pending_of(state.current)
     return [_approval(run_id, call, state.decided.get(call["call_id"])) for call in pending]
 
 
@@ -238,8 +239,8 @@ def every_call(run_id: str, accepted: Iterable[Line]) -> list[StoredApproval]:
                 if call["call_id"] not in still:
                     decision = decided.get(call["call_id"])
                     calls[call["call_id"]] = _resolved(run_id, call, decision, line)
-            before = line["pending"]
-            decided = {decision["call_id"]: decision for decision in line["decided"]}
+            before = pending_of(line)
+            decided = {decision["call_id"]: decision for decision in line.get("decided", ())}
             for call_id in still:
                 calls.pop(call_id, None)
     for call in before:
@@ -247,19 +248,34 @@ def every_call(run_id: str, accepted: Iterable[Line]) -> list[StoredApproval]:
     return list(calls.values())
 
 
-def _pending(call: Mapping[str, Any], before: Mapping[str, Line], revision: int, at: str) -> Line:
-    asked = before.get(call["call_id"])
-    same = asked is not None and asked["digest"] == call["digest"]
-    return {
+def pending_of(line: Line | None) -> list[Line]:
+    """The calls that wait in a revision, with what its line says of them elsewhere."""
+    if line is None:
+        return []
+    asked = {"since": line["revision"], "at": line["at"]}
+    return [{**asked, "digest": _digest(call), **call} for call in line["pending"]]
+
+
+def _pending(call: Mapping[str, Any], before: Line | None) -> Line:
+    """A call that waits, as the line of a revision has it; `before` is that of the one before."""
+    line = {
         "call_id": call["call_id"],
         "agent": call["agent"],
         "tool": call["tool"],
         "kind": call["kind"],
         "arguments": _to_text(call["arguments"]),
-        "digest": call["digest"],
-        "since": asked["since"] if asked is not None and same else revision,
-        "at": asked["at"] if asked is not None and same else at,
     }
+    if _digest(line) != call["digest"]:
+        line["digest"] = call["digest"]
+    if before is not None and before["digest"] == call["digest"]:
+        line.update(since=before["since"], at=before["at"])
+    return line
+
+
+def _digest(call: Line) -> str | None:
+    """What the arguments of a call say its digest is, where they are there in clear."""
+    arguments = call.get("arguments")
+    return hashlib.sha256(arguments.encode()).hexdigest() if isinstance(arguments, str) else None
 
 
 def _refuse_others(run_id: str, state: RunLog, owner: str | None, at: str) -> None:

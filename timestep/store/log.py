@@ -7,7 +7,6 @@ The rules are those of `docs/storage.md`. Nothing here opens a file: a log is re
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ Line = dict[str, Any]
 Reader = Callable[[int, int], bytes]
 """Gives the bytes of the log from an offset up to another; fewer where the log ends."""
 
-_DATA: Final = b'{"data":'
+_DATA: Final = b"#"
 _BLOCK: Final = 16 * 1024
 
 
@@ -92,7 +91,8 @@ def encode(line: Mapping[str, Any], data: bytes = b"") -> bytes:
 
 def data_line(stored: bytes) -> bytes:
     """The line that keeps what a revision has stored, with its newline."""
-    return _DATA + b'"' + b64encode(stored) + b'"}\n'
+    escaped = stored.replace(b"\x10", b"\x10P").replace(b"\n", b"\x10J")
+    return _DATA + escaped + b"\n"
 
 
 def parse(data: bytes) -> Line | None:
@@ -134,7 +134,7 @@ def apply(state: RunLog, line: Line) -> RunLog:
     """The state after an accepted line."""
     after = replace(state, last=line["id"])
     if "revision" in line:
-        decided = {decision["call_id"]: decision for decision in line["decided"]}
+        decided = {decision["call_id"]: decision for decision in line.get("decided", ())}
         return replace(after, current=line, decided=decided, claim=line.get("claim"))
     if "claim" in line:
         return replace(after, claim=line)
@@ -215,11 +215,10 @@ def data(read: Reader, entry: Entry) -> bytes | None:
     size = entry.line["size"]
     if not size or size > entry.start:
         return None
-    try:
-        stored = json.loads(read(entry.start - size, entry.start))
-        return b64decode(stored["data"], validate=True)
-    except (ValueError, TypeError, KeyError):
+    line = read(entry.start - size, entry.start)
+    if not line.startswith(_DATA) or line.find(b"\n") != size - 1:
         return None
+    return line[len(_DATA) : -1].replace(b"\x10J", b"\n").replace(b"\x10P", b"\x10")
 
 
 class _Backwards:

@@ -129,7 +129,7 @@ export class AppendFile implements AsyncDisposable {
    *
    * Rejects with the error of the file system; nothing may be told as done then.
    */
-  async write(line: object, data?: string): Promise<void> {
+  async write(line: object, data?: Uint8Array): Promise<void> {
     const buffer = encode(line, data);
     const { bytesWritten } = await this.handle.write(buffer);
     if (bytesWritten < buffer.length) {

@@ -192,7 +192,7 @@ export class FolderBackend extends LogBackend implements Backend {
   async #append<T extends (object & { id: string }) | undefined>(
     runId: string,
     build: Build<T>,
-    data?: string,
+    data?: Uint8Array,
   ): Promise<T | 'no log'> {
     for (;;) {
       await using log = await this.#open(runId);
@@ -207,7 +207,7 @@ export class FolderBackend extends LogBackend implements Backend {
   }
 }
 
-async function dataOf({ text, data }: Piece): Promise<string> {
+async function dataOf({ text, data }: Piece): Promise<Buffer> {
   return dataLine(text === undefined ? data : await compress(text));
 }
 
@@ -242,10 +242,12 @@ async function finish(log: LogFile): Promise<void> {
     const { after: _, base, ...line } = entry.line;
     if (last === undefined) {
       const { size, check } = end.line;
-      parts.push(encode({ ...line, size, check }, await log.text(end)));
+      parts.push(encode({ ...line, size, check }, await log.dataLine(end)));
     } else {
       const moved = { ...line, ...(base !== undefined && { base }), after: last };
-      parts.push(encode(moved, line.revision === undefined ? '' : await log.text(entry)));
+      parts.push(
+        encode(moved, line.revision === undefined ? undefined : await log.dataLine(entry)),
+      );
     }
     last = line.id;
   }

@@ -1,4 +1,5 @@
 /** What may be appended to the log of a run, upon its state; and what that state says to readers. */
+import { createHash } from 'node:crypto';
 import { ApprovalError, StoreError } from '../errors.js';
 import type {
   Decision,
@@ -29,6 +30,9 @@ export interface DecisionDetails {
   by: string;
   expires?: Date;
 }
+
+/** A call that waits, with what the line of its revision says elsewhere. */
+type Waiting = PendingLine & Required<Pick<PendingLine, 'digest' | 'since' | 'at'>>;
 
 /** What a value that may be sealed is in a line. */
 export function toText(value: Uint8Array): string | { sealed: string } {
@@ -86,10 +90,13 @@ export function revisionLine(
     throw stale(runId, newest);
   }
   refuseOthers(runId, state, owner, now);
-  const before = new Map(state.current?.pending.map((call) => [call.call_id, call]));
+  const before = new Map(pendingOf(state.current).map((call) => [call.call_id, call]));
   const line = mark(state, now);
-  const pending = facts.pending.map((call) => pendingLine(call, before, piece.revision, line.at));
-  const waiting = new Map(pending.map(({ call_id, digest }) => [call_id, digest]));
+  const pending = facts.pending.map((call) => pendingLine(call, before.get(call.callId)));
+  const waiting = new Map(facts.pending.map(({ callId, digest }) => [callId, digest]));
+  const decided = [...state.decided.values()].filter(
+    ({ call_id, digest }) => waiting.get(call_id) === digest,
+  );
   const settled = Object.entries(facts.decided).filter(
     ([callId]) => before.has(callId) && !waiting.has(callId),
   );
@@ -107,33 +114,42 @@ export function revisionLine(
     ...(facts.traceId !== undefined && { trace_id: facts.traceId }),
     created: state.current?.created ?? line.at,
     pending,
-    decided: [...state.decided.values()].filter(
-      ({ call_id, digest }) => waiting.get(call_id) === digest,
-    ),
+    ...(decided.length > 0 && { decided }),
     ...(settled.length > 0 && { settled: Object.fromEntries(settled) }),
     ...(owner !== undefined && { owner }),
     ...(state.claim !== undefined && { claim: state.claim }),
   };
 }
 
-function pendingLine(
-  call: PendingCall,
-  before: ReadonlyMap<string, PendingLine>,
-  revision: number,
-  at: string,
-): PendingLine {
-  const asked = before.get(call.callId);
-  const same = asked?.digest === call.digest ? asked : undefined;
-  return {
+/** A call that waits, as the line of a revision has it; `before` is that of the one before. */
+function pendingLine(call: PendingCall, before: Waiting | undefined): PendingLine {
+  const line = {
     call_id: call.callId,
     agent: call.agent,
     tool: call.tool,
     kind: call.kind,
     arguments: toText(call.arguments),
-    digest: call.digest,
-    since: same?.since ?? revision,
-    at: same?.at ?? at,
   };
+  return {
+    ...line,
+    ...(digestOf(line) !== call.digest && { digest: call.digest }),
+    ...(before?.digest === call.digest && { since: before.since, at: before.at }),
+  };
+}
+
+/** The calls that wait in a revision, with what its line says of them elsewhere. */
+export function pendingOf(line: RevisionLine | undefined): Waiting[] {
+  return (line?.pending ?? []).map((call) => ({
+    since: line?.revision ?? 0,
+    at: line?.at ?? '',
+    ...call,
+    digest: call.digest ?? digestOf(call) ?? '',
+  }));
+}
+
+/** What the arguments of a call say its digest is, where they are there in clear. */
+function digestOf({ arguments: text }: PendingLine): string | undefined {
+  return typeof text === 'string' ? createHash('sha256').update(text).digest('hex') : undefined;
 }
 
 /** The error of a save or a claim by someone who has not read the newest revision. */
@@ -189,7 +205,7 @@ export function decideLine(
   details: DecisionDetails,
   now: Date,
 ): DecideLine {
-  const call = state.current?.pending.find(({ call_id }) => call_id === callId);
+  const call = pendingOf(state.current).find(({ call_id }) => call_id === callId);
   if (call === undefined) {
     throw new ApprovalError(`no call ${callId} of ${runId} waits`, 'approval-not-found');
   }
@@ -252,7 +268,7 @@ export function revision(line: RevisionLine): Revision {
 
 /** The calls that wait, in the order they were asked. */
 export function waiting(runId: string, state: RunLog): StoredApproval[] {
-  return (state.current?.pending ?? []).map((call) =>
+  return pendingOf(state.current).map((call) =>
     approval(runId, call, state.decided.get(call.call_id)),
   );
 }
@@ -271,7 +287,7 @@ export function everyCall(
 ): StoredApproval[] {
   const calls = new Map<string, StoredApproval>();
   let decided = new Map<string, DecideLine>();
-  let before: readonly PendingLine[] = [];
+  let before: readonly Waiting[] = [];
   for (const { line } of accepted) {
     if (typeof line.decide === 'string') {
       const decision = line as unknown as DecideLine;
@@ -282,8 +298,8 @@ export function everyCall(
       for (const call of before.filter(({ call_id }) => !still.has(call_id))) {
         calls.set(call.call_id, resolved(runId, call, decided.get(call.call_id), current));
       }
-      before = current.pending;
-      decided = new Map(current.decided.map((decision) => [decision.call_id, decision]));
+      before = pendingOf(current);
+      decided = new Map(current.decided?.map((decision) => [decision.call_id, decision]));
       for (const { call_id } of before) {
         calls.delete(call_id);
       }
@@ -297,7 +313,7 @@ export function everyCall(
 
 function resolved(
   runId: string,
-  call: PendingLine,
+  call: Waiting,
   decision: DecideLine | undefined,
   next: RevisionLine,
 ): StoredApproval {
@@ -314,7 +330,7 @@ function resolved(
   };
 }
 
-function approval(runId: string, call: PendingLine, decision?: DecideLine): StoredApproval {
+function approval(runId: string, call: Waiting, decision?: DecideLine): StoredApproval {
   return {
     approval: {
       runId,

@@ -11,10 +11,11 @@ export interface PendingLine {
   tool: string;
   kind: string;
   arguments?: string | { sealed: string };
-  digest: string;
-  /** The revision that first asked, and its time. */
-  since: number;
-  at: string;
+  /** Not there where it is that of the arguments in clear. */
+  digest?: string;
+  /** The revision that first asked, and its time; not there where it is this one. */
+  since?: number;
+  at?: string;
 }
 
 /** What every line has, `after` unless it is the first of its log. */
@@ -40,7 +41,7 @@ export interface RevisionLine extends Mark {
   trace_id?: string;
   created: string;
   pending: readonly PendingLine[];
-  decided: readonly DecideLine[];
+  decided?: readonly DecideLine[];
   settled?: Readonly<Record<string, 'approve' | 'reject'>>;
   owner?: string;
   claim?: ClaimLine;
@@ -95,17 +96,32 @@ export interface RunLog {
   ended?: Line;
 }
 
+/** What a data line begins with, and no other one. */
+const DATA = '#';
+
 /** The state before the first line. */
 export const EMPTY: RunLog = { decided: new Map() };
 
-/** The line of these bytes, with its newline; `size` of the line after it is its length. */
-export function dataLine(data: Uint8Array): string {
-  return `{"data":"${Buffer.from(data).toString('base64')}"}\n`;
+/** The line that keeps these bytes, with its newline; `size` of the line after it is its length. */
+export function dataLine(data: Uint8Array): Buffer {
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const escaped = bytes.toString('latin1').replaceAll('\x10', '\x10P').replaceAll('\n', '\x10J');
+  return Buffer.from(`${DATA}${escaped}\n`, 'latin1');
+}
+
+/** The bytes a data line keeps; undefined where it is damaged. */
+export function dataIn(line: Uint8Array): Buffer | undefined {
+  const text = Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('latin1');
+  if (!text.startsWith(DATA) || text.indexOf('\n') !== text.length - 1) {
+    return undefined;
+  }
+  const stored = text.slice(DATA.length, -1).replaceAll('\x10J', '\n').replaceAll('\x10P', '\x10');
+  return Buffer.from(stored, 'latin1');
 }
 
 /** What is appended: a line and the data before it, after whatever another writer left unfinished. */
-export function encode(line: object, data = ''): Buffer {
-  return Buffer.from(`\n${data}${JSON.stringify(line)}\n`);
+export function encode(line: object, data: Uint8Array = Buffer.alloc(0)): Buffer {
+  return Buffer.concat([Buffer.from('\n'), data, Buffer.from(`${JSON.stringify(line)}\n`)]);
 }
 
 /** What a new line starts with, upon a state. */
@@ -114,11 +130,9 @@ export function mark(state: RunLog, now: Date): Mark {
   return { id, at: now.toISOString(), ...(state.last !== undefined && { after: state.last }) };
 }
 
-const DATA = Buffer.from('{"data":');
-
 /** The line in these bytes; undefined for data, and for what is no line. */
 export function parse(bytes: Buffer): Line | undefined {
-  if (bytes.length < 2 || bytes.subarray(0, DATA.length).equals(DATA)) {
+  if (bytes.length < 2 || bytes[0] === DATA.charCodeAt(0)) {
     return undefined;
   }
   try {
@@ -155,7 +169,7 @@ export function apply(state: RunLog, line: Line): RunLog {
     return {
       last: line.id,
       current,
-      decided: new Map(current.decided.map((decision) => [decision.call_id, decision])),
+      decided: new Map(current.decided?.map((decision) => [decision.call_id, decision])),
       claim: current.claim,
     };
   }

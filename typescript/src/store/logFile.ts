@@ -1,6 +1,6 @@
 /** The log of a run as a file. */
 import { AppendFile } from './appendFile.js';
-import { EMPTY, type Entry, entries, type Folded, fold, type RunLog, Tail } from './log.js';
+import { dataIn, EMPTY, type Entry, entries, type Folded, fold, type RunLog, Tail } from './log.js';
 
 /** The log of a run that is open for one piece of work. */
 export class LogFile extends AppendFile {
@@ -58,24 +58,22 @@ export class LogFile extends AppendFile {
   }
 
   /** The data line before a line, with its newline, as it is. */
-  async text({ line, start }: Entry): Promise<string> {
+  async dataLine({ line, start }: Entry): Promise<Buffer> {
     const size = Number(line.size);
-    return size > 0 && size <= start
-      ? (await this.bytes(start - size, start)).toString('latin1')
-      : '';
+    return size > 0 && size <= start ? this.bytes(start - size, start) : Buffer.alloc(0);
   }
 
   /** The bytes in the data lines before lines; undefined where they are damaged. */
   async data(lines: readonly Entry[]): Promise<(Buffer | undefined)[]> {
     const from = Math.min(...lines.map(({ line, start }) => start - Number(line.size)));
     if (!(from >= 0)) {
-      return Promise.all(lines.map(async (entry) => dataIn(await this.text(entry))));
+      return Promise.all(lines.map(async (entry) => dataIn(await this.dataLine(entry))));
     }
     // All of them at once: there is little else between them.
     const bytes = await this.bytes(from, lines.at(-1)?.start ?? from);
     return lines.map(({ line, start }) => {
       const end = start - from;
-      return dataIn(bytes.toString('latin1', end - Number(line.size), end));
+      return dataIn(bytes.subarray(end - Number(line.size), end));
     });
   }
 
@@ -84,7 +82,7 @@ export class LogFile extends AppendFile {
    *
    * Rejects with the error of the file system; nothing may be told as done then.
    */
-  async append(line: object & { id: string }, data?: string): Promise<boolean> {
+  async append(line: object & { id: string }, data?: Uint8Array): Promise<boolean> {
     await this.write(line, data);
     const accepted = await this.refresh();
     if (!accepted.some((entry) => entry.line.id === line.id)) {
@@ -104,9 +102,4 @@ export class LogFile extends AppendFile {
     this.state = state;
     return accepted;
   }
-}
-
-function dataIn(text: string): Buffer | undefined {
-  const found = /^\{"data":\s*"([A-Za-z0-9+/]*={0,2})"\}\n$/.exec(text);
-  return found?.[1] === undefined ? undefined : Buffer.from(found[1], 'base64');
 }

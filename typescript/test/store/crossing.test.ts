@@ -59,10 +59,16 @@ async function lines(path: string): Promise<unknown[]> {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
+      if (line.startsWith('#')) {
+        return 'data';
+      }
       const value = JSON.parse(line) as Record<string, unknown>;
       const keys = Object.keys(value);
-      const { data, id, at, after, size, check, created, file, language, ...same } = value;
-      const pending = (same.pending as object[] | undefined)?.map((call) => ({ ...call, at: '' }));
+      const { id, at, after, size, check, created, file, language, ...same } = value;
+      const pending = (same.pending as { at?: string }[] | undefined)?.map((call) => ({
+        ...call,
+        ...('at' in call && { at: '' }),
+      }));
       return { keys, ...same, pending };
     });
 }

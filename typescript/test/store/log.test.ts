@@ -4,7 +4,17 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { EMPTY, type Entry, entries, type Folded, fold, type RunLog } from '../../src/store/log.js';
+import { pendingOf } from '../../src/store/lines.js';
+import {
+  dataIn,
+  dataLine,
+  EMPTY,
+  type Entry,
+  entries,
+  type Folded,
+  fold,
+  type RunLog,
+} from '../../src/store/log.js';
 import { LogFile } from '../../src/store/logFile.js';
 
 interface Vector {
@@ -16,7 +26,7 @@ interface Vector {
     revisions: number[];
     last: string | null;
     revision: number | null;
-    pending: string[];
+    pending: { call_id: string; digest: string; since: number; at: string }[];
     decided: Record<string, string>;
     claim: string | null;
     ended: string | null;
@@ -37,7 +47,12 @@ function said(state: RunLog): Partial<Vector['expect']> {
   return {
     last: state.last ?? null,
     revision: state.current?.revision ?? null,
-    pending: (state.current?.pending ?? []).map(({ call_id }) => call_id),
+    pending: pendingOf(state.current).map(({ call_id, digest, since, at }) => ({
+      call_id,
+      digest,
+      since,
+      at,
+    })),
     decided: Object.fromEntries(decided),
     claim: state.claim?.claim ?? null,
     ended: state.ended === undefined ? null : 'moved' in state.ended ? 'moved' : 'cleared',
@@ -77,5 +92,31 @@ describe.each(vectors)('$name', ({ log: text, expect: expected }) => {
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+});
+
+describe('data', () => {
+  test.each([
+    [Buffer.of()],
+    [Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))],
+    [Buffer.from('\n\x10\x10\n\x10J\x10P\x10\x10J\x10PJ\n\n')],
+    [Buffer.from('#{}\n#\n')],
+  ])('is one line whatever it is: %j', (stored) => {
+    const line = dataLine(stored);
+    expect(line.indexOf('\n')).toBe(line.length - 1);
+    expect(entries(line)).toEqual([]);
+    expect(dataIn(line)).toEqual(stored);
+  });
+
+  test.each([
+    '#eJyr',
+    '#eJ\nyr\n',
+    '#\n\n',
+    'eJyr\n',
+    '\n',
+    '{}\n',
+    '',
+  ])('that is damaged is none: %j', (line) => {
+    expect(dataIn(Buffer.from(line))).toBeUndefined();
   });
 });
