@@ -4,8 +4,10 @@
 -- alike.
 --
 -- A save writes two rows, that of the run and that of the revision: what is told about its calls
--- and tokens is in the latter, and the views take it apart. There are no foreign keys: a save would
--- pay for them, and clear_run removes what belongs to a run.
+-- and tokens is in the latter, and the views take it apart; as json where nothing is looked for in
+-- it, which takes less room than jsonb. What changes in the row of a run stands at its end, so that
+-- little of it is logged. There are no foreign keys: a save would pay for them, and clear_run
+-- removes what belongs to a run.
 
 DO $$
 BEGIN
@@ -27,15 +29,15 @@ CREATE TABLE timestep.migrations (
 CREATE TABLE timestep.runs (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     run_id text NOT NULL UNIQUE,
+    trace_id text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    claim_owner text,
+    claim_until timestamptz,
     agent text NOT NULL,
     status text NOT NULL,
     current_turn integer NOT NULL,
     revision integer NOT NULL,
-    trace_id text,
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    claim_owner text,
-    claim_until timestamptz
+    updated_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 70);
 
 CREATE TABLE timestep.run_revisions (
@@ -51,8 +53,8 @@ CREATE TABLE timestep.run_revisions (
     saved_at timestamptz NOT NULL DEFAULT now(),
     pending jsonb,
     decided jsonb,
-    calls jsonb,
-    usage jsonb,
+    calls json,
+    usage json,
     PRIMARY KEY (run, revision),
     CHECK (num_nonnulls(document, data) = num_nonnulls(checksum))
 );
@@ -111,7 +113,8 @@ $$;
 
 -- Every call that waits or waited, once: in the last revision in which it waits.
 CREATE VIEW timestep.interruptions AS
-SELECT r.run_id, c.call_id, c.agent, c.tool, c.kind, decode(c.arguments, 'base64') AS arguments,
+SELECT r.run_id, c.call_id, c.agent, c.tool, coalesce(c.kind, 'function') AS kind,
+       coalesce(convert_to(c.arguments, 'UTF8'), decode(c.data, 'base64')) AS arguments,
        c.digest AS arguments_digest, first.revision, first.saved_at AS requested_at,
        coalesce(d.decision, next.decided->>c.call_id) AS decision,
        coalesce(d.always, false) AS always, d.message, d.decided_by,
@@ -122,8 +125,8 @@ FROM timestep.runs r
 JOIN timestep.run_revisions last ON last.run = r.id
 CROSS JOIN LATERAL ROWS FROM (
     jsonb_to_recordset(last.pending) AS (
-        call_id text, agent text, tool text, kind text, arguments text, digest text)
-) WITH ORDINALITY AS c (call_id, agent, tool, kind, arguments, digest, place)
+        call_id text, agent text, tool text, kind text, arguments text, data text, digest text)
+) WITH ORDINALITY AS c (call_id, agent, tool, kind, arguments, data, digest, place)
 CROSS JOIN LATERAL jsonb_build_array(
     jsonb_build_object('call_id', c.call_id, 'digest', c.digest)) AS same
 LEFT JOIN LATERAL (
@@ -144,18 +147,20 @@ CREATE FUNCTION timestep.approval(i timestep.interruptions) RETURNS jsonb LANGUA
 $$;
 
 CREATE VIEW timestep.tool_calls AS
-SELECT r.run_id, v.revision, c.call_id, c.agent, c.tool, c.executed
+SELECT r.run_id, v.revision, c.call_id, c.agent, c.tool, coalesce(c.executed, true) AS executed
 FROM timestep.runs r
 JOIN timestep.run_revisions v ON v.run = r.id
-CROSS JOIN LATERAL jsonb_to_recordset(v.calls)
+CROSS JOIN LATERAL json_to_recordset(v.calls)
     AS c (call_id text, agent text, tool text, executed boolean);
 
 CREATE VIEW timestep.usage AS
-SELECT r.run_id, v.revision, u.request, u.model, u.input AS input_tokens, u.output AS output_tokens,
-       u.total AS total_tokens, u.cached AS cached_tokens, u.reasoning AS reasoning_tokens
+SELECT r.run_id, v.revision, u.request, u.model, coalesce(u.input, 0) AS input_tokens,
+       coalesce(u.output, 0) AS output_tokens,
+       coalesce(u.total, coalesce(u.input, 0) + coalesce(u.output, 0)) AS total_tokens,
+       coalesce(u.cached, 0) AS cached_tokens, coalesce(u.reasoning, 0) AS reasoning_tokens
 FROM timestep.runs r
 JOIN timestep.run_revisions v ON v.run = r.id
-CROSS JOIN LATERAL jsonb_to_recordset(v.usage)
+CROSS JOIN LATERAL json_to_recordset(v.usage)
     AS u (request integer, model text, input bigint, output bigint, total bigint, cached bigint,
           reasoning bigint);
 
@@ -163,7 +168,7 @@ CROSS JOIN LATERAL jsonb_to_recordset(v.usage)
 -- docs/database.md calls the facts of a save.
 CREATE FUNCTION timestep.save_revision(
     p_run_id text, p_revision integer, p_owner text, p_base integer, p_checksum bytea,
-    p_document text, p_data bytea, p_facts jsonb
+    p_document text, p_data bytea, p_facts json
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_run bigint;
@@ -193,8 +198,8 @@ BEGIN
     INSERT INTO timestep.run_revisions (run, revision, base, checksum, document, data, status,
         current_turn, language, pending, decided, calls, usage)
     VALUES (v_run, p_revision, p_base, p_checksum, p_document, p_data, v_status, v_turn,
-            p_facts->>'language', p_facts->'pending', p_facts->'decided', p_facts->'calls',
-            p_facts->'usage');
+            p_facts->>'language', (p_facts->'pending')::jsonb, (p_facts->'decided')::jsonb,
+            p_facts->'calls', p_facts->'usage');
     RETURN '{"outcome": "saved"}';
 END
 $$;

@@ -391,6 +391,53 @@ async def test_texts_that_no_database_holds_are_shown_with_a_mark(postgres_url: 
         await decide(backend, call="call\0\udc00", by="a\0")
 
 
+async def test_arguments_are_kept_as_they_are(postgres_url: str) -> None:
+    """In clear as text, which whoever queries the table can read; what is no text in base64."""
+    kept = ['{"a": "é\u2028 \\ud800 \\"}', "", "a\0b", "\x01sealed"]
+    async with opened(postgres_url, 1) as [backend]:
+        said = facts(*map(str, range(len(kept))))
+        pending = [
+            {**call, "kind": kind, "arguments": text.encode()}
+            for call, kind, text in zip(
+                said.pending, ["function", "mcp", "native", "function"], kept, strict=True
+            )
+        ]
+        await backend.save("run", whole(), replace(said, pending=pending))
+        found = await backend.approvals("run")
+        assert [call.arguments for call in found] == [text.encode() for text in kept]
+        assert [call.approval.kind for call in found] == [call["kind"] for call in pending]
+    [(stored,)] = ask(postgres_url, "SELECT pending FROM timestep.run_revisions")
+    assert [call.get("arguments") for call in stored] == [*kept[:2], None, None]
+    assert [call.get("data") for call in stored] == [None, None, "YQBi", "AXNlYWxlZA=="]
+
+
+async def test_what_goes_without_saying_is_told_by_the_views(postgres_url: str) -> None:
+    names = ("input", "output", "total", "cached", "reasoning")
+    counts = [(7, 3, 10, 2, 1), (7, 0, 7, 0, 0), (0, 0, 0, 0, 0), (1, 2, 0, 0, 0), (1, 2, 9, 0, 4)]
+    usage = [
+        {
+            "request": number,
+            "model": "m" if number % 2 else None,
+            **dict(zip(names, each, strict=True)),
+        }
+        for number, each in enumerate(counts)
+    ]
+    done = {"agent": "Weather", "tool": "get_weather"}
+    calls = [{**done, "call_id": name, "executed": name == "a"} for name in "ab"]
+    async with opened(postgres_url, 1) as [backend]:
+        await backend.save("run", whole(), facts(usage=usage, calls=calls))
+    [(stored,)] = ask(postgres_url, "SELECT usage FROM timestep.run_revisions")
+    assert stored[1:3] == [{"request": 1, "model": "m", "input": 7}, {"request": 2}]
+    told = ask(
+        postgres_url,
+        "SELECT request, model, input_tokens, output_tokens, total_tokens, cached_tokens, "
+        "reasoning_tokens FROM timestep.usage ORDER BY request",
+    )
+    assert told == [tuple(each.values()) for each in usage]
+    executed = "SELECT call_id, executed FROM timestep.tool_calls ORDER BY call_id"
+    assert ask(postgres_url, executed) == [("a", True), ("b", False)]
+
+
 async def test_documents_and_items_of_ten_megabytes(postgres_url: str) -> None:
     async with opened(postgres_url, 1) as [backend]:
         text = json.dumps(["é" + "0123456789" * 100] * 10_000, ensure_ascii=False)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from timestep.store.base import Approval, Facts, Revision, RunSummary, StoredApproval
+from timestep.store.seal import is_sealed
 
 
 def plain(text: str) -> str:
@@ -18,20 +19,17 @@ def plain(text: str) -> str:
 
 
 def facts_json(facts: Facts) -> str:
-    """The facts of a save; what is empty is left out."""
+    """The facts of a save; what is empty, or goes without saying, is left out."""
     said: dict[str, Any] = {
         "agent": facts.agent,
         "status": facts.status,
         "turn": facts.turn,
         "language": facts.language,
         "trace_id": facts.trace_id,
-        "pending": [
-            {**call, "arguments": base64.b64encode(call["arguments"]).decode()}
-            for call in facts.pending
-        ],
+        "pending": [_pending(call) for call in facts.pending],
         "decided": dict(facts.decided),
-        "calls": [dict(call) for call in facts.calls],
-        "usage": [dict(request) for request in facts.usage],
+        "calls": [_without({"executed": True}, call) for call in facts.calls],
+        "usage": [_usage(request) for request in facts.usage],
     }
     kept = {key: value for key, value in said.items() if value not in (None, [], {})}
     return json.dumps(_plain(kept), ensure_ascii=False, separators=(",", ":"))
@@ -92,6 +90,27 @@ def approval(row: Mapping[str, Any]) -> StoredApproval:
         arguments=_bytes(row["arguments"]),
         message=_bytes(row["message"]),
     )
+
+
+def _pending(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call that waits. A database cannot hold arguments with NUL as text, and not sealed ones."""
+    said = _without({"kind": "function"}, call)
+    stored = said.pop("arguments")
+    if is_sealed(stored) or b"\0" in stored:
+        return {**said, "data": base64.b64encode(stored).decode()}
+    return {**said, "arguments": stored.decode()}
+
+
+def _usage(request: Mapping[str, Any]) -> dict[str, Any]:
+    nothing = dict.fromkeys(("input", "output", "cached", "reasoning"), 0)
+    total = request["input"] + request["output"]
+    return _without({**nothing, "total": total, "model": None}, request)
+
+
+def _without(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value for key, value in said.items() if key not in defaults or value != defaults[key]
+    }
 
 
 def _plain(value: Any) -> Any:

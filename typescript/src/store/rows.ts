@@ -1,5 +1,6 @@
 /** What a database and the store say to each other in JSON (`docs/database.md`). */
-import type { Facts, Revision, RunSummary, StoredApproval } from './base.js';
+import type { Facts, PendingCall, Revision, RunSummary, StoredApproval } from './base.js';
+import { isSealed } from './seal.js';
 
 /** A row of JSON, as a function of `schemas/sql` answers. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -12,7 +13,7 @@ export function plain(text: string): string {
   );
 }
 
-/** The facts of a save; what is empty is left out. */
+/** The facts of a save; what is empty, or goes without saying, is left out. */
 export function factsJson(facts: Facts): string {
   const said: Row = {
     agent: facts.agent,
@@ -20,27 +21,44 @@ export function factsJson(facts: Facts): string {
     turn: facts.turn,
     language: facts.language,
     trace_id: facts.traceId,
-    pending: facts.pending.map((call) => ({
-      call_id: call.callId,
-      agent: call.agent,
-      tool: call.tool,
-      kind: call.kind,
-      digest: call.digest,
-      arguments: base64(call.arguments),
-    })),
+    pending: facts.pending.map(pendingRow),
     decided: facts.decided,
     calls: facts.calls.map((call) => ({
       call_id: call.callId,
       agent: call.agent,
       tool: call.tool,
-      executed: call.executed,
+      ...(!call.executed && { executed: false }),
     })),
-    usage: facts.usage,
+    usage: facts.usage.map(usageRow),
   };
   const kept = Object.entries(said).filter(
     ([, value]) => typeof value !== 'object' || Object.keys(value ?? {}).length > 0,
   );
   return JSON.stringify(plainly(Object.fromEntries(kept)));
+}
+
+/** A call that waits. A database cannot hold arguments with NUL as text, and not sealed ones. */
+function pendingRow(call: PendingCall): Row {
+  const inBase64 = isSealed(call.arguments) || call.arguments.includes(0);
+  return {
+    call_id: call.callId,
+    agent: call.agent,
+    tool: call.tool,
+    ...(call.kind !== 'function' && { kind: call.kind }),
+    digest: call.digest,
+    ...(inBase64
+      ? { data: base64(call.arguments) }
+      : { arguments: Buffer.from(call.arguments).toString() }),
+  };
+}
+
+function usageRow({ request, model, total, ...tokens }: Facts['usage'][number]): Row {
+  return {
+    request,
+    ...(model !== undefined && { model }),
+    ...Object.fromEntries(Object.entries(tokens).filter(([, count]) => count !== 0)),
+    ...(total !== tokens.input + tokens.output && { total }),
+  };
 }
 
 /** Items of a session, in clear or sealed. */

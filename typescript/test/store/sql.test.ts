@@ -324,6 +324,58 @@ test('texts that no database holds are shown with a mark', async () => {
   await decide(backend, 'run', 'call\0\udc00', 'a\0');
 });
 
+test('arguments are kept as they are, in clear as text', async () => {
+  const url = await postgres();
+  const backend = await opened(url);
+  const kept = ['{"a": "é\u2028 \\ud800 \\"}', '', 'a\0b', '\x01sealed'];
+  const { pending, ...said } = facts(['0', '1', '2', '3']);
+  const kinds = ['function', 'mcp', 'native', 'function'];
+  const calls = pending.map((call, index) => ({
+    ...call,
+    kind: kinds[index] ?? '',
+    arguments: bytes(kept[index] ?? ''),
+  }));
+  await backend.save('run', whole(), { ...said, pending: calls });
+  const found = await backend.approvals('run');
+  expect(found.map((call) => Buffer.from(call.arguments ?? []).toString())).toEqual(kept);
+  expect(found.map(({ approval }) => approval.kind)).toEqual(kinds);
+  const [row] = await ask(url, 'SELECT pending FROM timestep.run_revisions');
+  const stored = row?.[0] as { arguments?: string; data?: string }[];
+  expect(stored.map((call) => call.arguments)).toEqual([kept[0], kept[1], undefined, undefined]);
+  expect(stored.map(({ data }) => data)).toEqual([undefined, undefined, 'YQBi', 'AXNlYWxlZA==']);
+});
+
+test('what goes without saying is told by the views', async () => {
+  const url = await postgres();
+  const backend = await opened(url);
+  const usage = [
+    { request: 0, model: 'm', input: 7, output: 3, total: 10, cached: 2, reasoning: 1 },
+    { request: 1, input: 7, output: 0, total: 7, cached: 0, reasoning: 0 },
+    { request: 2, input: 1, output: 2, total: 0, cached: 0, reasoning: 4 },
+  ];
+  const done = { agent: 'Weather', tool: 'get_weather' };
+  const calls = ['a', 'b'].map((callId) => ({ ...done, callId, executed: callId === 'a' }));
+  await backend.save('run', whole(), facts([], { usage, calls }));
+  const [row] = await ask(url, 'SELECT usage FROM timestep.run_revisions');
+  expect((row?.[0] as object[])[1]).toEqual({ request: 1, input: 7 });
+  const told = await ask(
+    url,
+    `SELECT request, model, input_tokens::int, output_tokens::int, total_tokens::int,
+       cached_tokens::int, reasoning_tokens::int
+     FROM timestep.usage ORDER BY request`,
+  );
+  expect(told).toEqual([
+    [0, 'm', 7, 3, 10, 2, 1],
+    [1, null, 7, 0, 7, 0, 0],
+    [2, null, 1, 2, 0, 0, 4],
+  ]);
+  const executed = 'SELECT call_id, executed FROM timestep.tool_calls ORDER BY call_id';
+  expect(await ask(url, executed)).toEqual([
+    ['a', true],
+    ['b', false],
+  ]);
+});
+
 test('documents and items of ten megabytes', async () => {
   const backend = await opened(await postgres());
   const text = JSON.stringify(Array(10_000).fill(`é${'0123456789'.repeat(100)}`));
