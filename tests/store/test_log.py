@@ -24,7 +24,7 @@ def ids(entries: Any) -> list[str]:
 
 def summary(state: log.RunLog) -> dict[str, Any]:
     current = state.current or {}
-    keys = ("call_id", "digest", "since", "at")
+    keys = ("call_id", "agent", "kind", "digest", "since", "at")
     ended = (
         None if state.ended is None else next(k for k in ("moved", "cleared") if k in state.ended)
     )

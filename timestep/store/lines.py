@@ -44,7 +44,7 @@ def revision_line(
         raise stale(run_id, state.revision)
     _refuse_others(run_id, state, owner, at)
     before = {call["call_id"]: call for call in pending_of(state.current)}
-    pending = [_pending(call, before.get(call["call_id"])) for call in facts.pending]
+    pending = [_pending(call, facts.agent, before.get(call["call_id"])) for call in facts.pending]
     waiting = {call["call_id"]: call["digest"] for call in facts.pending}
     settled = {
         call_id: decision
@@ -252,19 +252,25 @@ def pending_of(line: Line | None) -> list[Line]:
     """The calls that wait in a revision, with what its line says of them elsewhere."""
     if line is None:
         return []
-    asked = {"since": line["revision"], "at": line["at"]}
-    return [{**asked, "digest": _digest(call), **call} for call in line["pending"]]
+    said = {
+        "agent": line["agent"],
+        "kind": "function",
+        "since": line["revision"],
+        "at": line["at"],
+    }
+    return [{**said, "digest": _digest(call), **call} for call in line["pending"]]
 
 
-def _pending(call: Mapping[str, Any], before: Line | None) -> Line:
+def _pending(call: Mapping[str, Any], agent: str, before: Line | None) -> Line:
     """A call that waits, as the line of a revision has it; `before` is that of the one before."""
     line = {
         "call_id": call["call_id"],
-        "agent": call["agent"],
+        "agent": None if call["agent"] == agent else call["agent"],
         "tool": call["tool"],
-        "kind": call["kind"],
+        "kind": None if call["kind"] == "function" else call["kind"],
         "arguments": _to_text(call["arguments"]),
     }
+    line = {key: value for key, value in line.items() if value is not None}
     if _digest(line) != call["digest"]:
         line["digest"] = call["digest"]
     if before is not None and before["digest"] == call["digest"]:

@@ -32,7 +32,7 @@ export interface DecisionDetails {
 }
 
 /** A call that waits, with what the line of its revision says elsewhere. */
-type Waiting = PendingLine & Required<Pick<PendingLine, 'digest' | 'since' | 'at'>>;
+type Waiting = Required<Omit<PendingLine, 'arguments'>> & Pick<PendingLine, 'arguments'>;
 
 /** What a value that may be sealed is in a line. */
 export function toText(value: Uint8Array): string | { sealed: string } {
@@ -92,7 +92,9 @@ export function revisionLine(
   refuseOthers(runId, state, owner, now);
   const before = new Map(pendingOf(state.current).map((call) => [call.call_id, call]));
   const line = mark(state, now);
-  const pending = facts.pending.map((call) => pendingLine(call, before.get(call.callId)));
+  const pending = facts.pending.map((call) =>
+    pendingLine(call, facts.agent, before.get(call.callId)),
+  );
   const waiting = new Map(facts.pending.map(({ callId, digest }) => [callId, digest]));
   const decided = [...state.decided.values()].filter(
     ({ call_id, digest }) => waiting.get(call_id) === digest,
@@ -122,12 +124,12 @@ export function revisionLine(
 }
 
 /** A call that waits, as the line of a revision has it; `before` is that of the one before. */
-function pendingLine(call: PendingCall, before: Waiting | undefined): PendingLine {
+function pendingLine(call: PendingCall, agent: string, before: Waiting | undefined): PendingLine {
   const line = {
     call_id: call.callId,
-    agent: call.agent,
+    ...(call.agent !== agent && { agent: call.agent }),
     tool: call.tool,
-    kind: call.kind,
+    ...(call.kind !== 'function' && { kind: call.kind }),
     arguments: toText(call.arguments),
   };
   return {
@@ -139,16 +141,20 @@ function pendingLine(call: PendingCall, before: Waiting | undefined): PendingLin
 
 /** The calls that wait in a revision, with what its line says of them elsewhere. */
 export function pendingOf(line: RevisionLine | undefined): Waiting[] {
-  return (line?.pending ?? []).map((call) => ({
-    since: line?.revision ?? 0,
-    at: line?.at ?? '',
+  if (line === undefined) {
+    return [];
+  }
+  const { agent, revision: since, at } = line;
+  const said = { agent, kind: 'function', since, at };
+  return line.pending.map((call) => ({
+    ...said,
     ...call,
     digest: call.digest ?? digestOf(call) ?? '',
   }));
 }
 
 /** What the arguments of a call say its digest is, where they are there in clear. */
-function digestOf({ arguments: text }: PendingLine): string | undefined {
+function digestOf({ arguments: text }: Pick<PendingLine, 'arguments'>): string | undefined {
   return typeof text === 'string' ? createHash('sha256').update(text).digest('hex') : undefined;
 }
 

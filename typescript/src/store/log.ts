@@ -7,9 +7,11 @@ import { randomBytes } from 'node:crypto';
 /** A call that waits, as a revision line says it. */
 export interface PendingLine {
   call_id: string;
-  agent: string;
+  /** Not there where it is that of the line. */
+  agent?: string;
   tool: string;
-  kind: string;
+  /** Not there where it is `function`. */
+  kind?: string;
   arguments?: string | { sealed: string };
   /** Not there where it is that of the arguments in clear. */
   digest?: string;

@@ -26,7 +26,7 @@ interface Vector {
     revisions: number[];
     last: string | null;
     revision: number | null;
-    pending: { call_id: string; digest: string; since: number; at: string }[];
+    pending: Record<string, unknown>[];
     decided: Record<string, string>;
     claim: string | null;
     ended: string | null;
@@ -47,12 +47,7 @@ function said(state: RunLog): Partial<Vector['expect']> {
   return {
     last: state.last ?? null,
     revision: state.current?.revision ?? null,
-    pending: pendingOf(state.current).map(({ call_id, digest, since, at }) => ({
-      call_id,
-      digest,
-      since,
-      at,
-    })),
+    pending: pendingOf(state.current).map(({ tool, arguments: _, ...call }) => call),
     decided: Object.fromEntries(decided),
     claim: state.claim?.claim ?? null,
     ended: state.ended === undefined ? null : 'moved' in state.ended ? 'moved' : 'cleared',
