@@ -108,6 +108,12 @@ def test_a_state_is_known_without_reading_the_whole_log() -> None:
     assert log.data(read, newest) == b"\x78\x9c\xab" * 20_000
 
 
+@pytest.mark.parametrize("line", [b'{"id":"a\xe1"}', b'\xef\xbb\xbf{"id":"a"}', b'["id"]', b"{}"])
+def test_what_is_no_line_is_none(line: bytes) -> None:
+    assert log.parse(line) is None
+    assert log.parse(b'{"id":"a\xc3\xa1"}') == {"id": "a\u00e1"}
+
+
 @pytest.mark.parametrize(
     "stored", [b"", bytes(range(256)), b"\n\x10\x10\n\x10J\x10P\x10\x10J\x10PJ\n\n", b"#{}\n#\n"]
 )

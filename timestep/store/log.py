@@ -100,7 +100,7 @@ def parse(data: bytes) -> Line | None:
     if len(data) < 2 or data.startswith(_DATA):
         return None
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):

@@ -98,6 +98,8 @@ export interface RunLog {
   ended?: Line;
 }
 
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** What a data line begins with, and no other one. */
 const DATA = '#';
 
@@ -138,7 +140,7 @@ export function parse(bytes: Buffer): Line | undefined {
     return undefined;
   }
   try {
-    const value: unknown = JSON.parse(bytes.toString());
+    const value: unknown = JSON.parse(UTF8.decode(bytes));
     const { id } = value as Line;
     return typeof id === 'string' ? (value as Line) : undefined;
   } catch {

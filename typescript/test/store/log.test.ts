@@ -13,6 +13,7 @@ import {
   entries,
   type Folded,
   fold,
+  parse,
   type RunLog,
 } from '../../src/store/log.js';
 import { LogFile } from '../../src/store/logFile.js';
@@ -88,6 +89,16 @@ describe.each(vectors)('$name', ({ log: text, expect: expected }) => {
       await rm(folder, { recursive: true });
     }
   });
+});
+
+test.each([
+  '{"id":"a\xe1"}',
+  '\xef\xbb\xbf{"id":"a"}',
+  '["id"]',
+  '{}',
+])('what is no line is none: %j', (line) => {
+  expect(parse(Buffer.from(line, 'latin1'))).toBeUndefined();
+  expect(parse(Buffer.from('{"id":"á"}'))).toEqual({ id: 'á' });
 });
 
 describe('data', () => {
