@@ -166,7 +166,7 @@ def _back_to_whole(revisions: Iterator[Entry], wanted: int) -> Iterator[Entry]:
         if entry.line["revision"] > wanted:
             continue
         yield entry
-        if "base" not in entry.line:
+        if "whole" in entry.line:
             return
 
 
@@ -174,7 +174,8 @@ def _piece(opened: LogFile, entry: Entry) -> Piece:
     """What a line has stored; nothing where that is damaged, which its checksum tells."""
     line = entry.line
     data = opened.data(entry) or b""
-    return Piece(line["revision"], line.get("base"), bytes.fromhex(line["check"]), data)
+    base = None if "whole" in line else line["revision"] - 1
+    return Piece(line["revision"], base, bytes.fromhex(line["check"]), data)
 
 
 def _finish(opened: LogFile) -> None:
@@ -196,8 +197,7 @@ def _finish(opened: LogFile) -> None:
         line = {key: value for key, value in entry.line.items() if key != "after"}
         data = _data_line(opened, entry)
         if last is None:
-            line.pop("base", None)
-            line.update(size=ended["size"], check=ended["check"])
+            line.update(whole=True, size=ended["size"], check=ended["check"])
             data = _data_line(opened, end)
         else:
             line["after"] = last

@@ -59,7 +59,7 @@ def revision_line(
     line = {
         **mark(state, at),
         "revision": piece.revision,
-        "base": piece.base,
+        "whole": True if piece.base is None else None,
         "size": size,
         "check": piece.checksum.hex(),
         "file": file,
@@ -206,7 +206,7 @@ def revision(line: Line) -> Revision:
         saved_at=moment(line["at"]),
         language=line["language"],
         size=line["size"],
-        whole="base" not in line,
+        whole="whole" in line,
     )
 
 

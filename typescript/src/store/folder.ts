@@ -58,7 +58,7 @@ export class FolderBackend extends LogBackend implements Backend {
     const last = log.state.current?.revision ?? 0;
     const wanted = revision ?? last;
     const isWhole = ({ line }: { line: Line }) =>
-      Number(line.revision) <= wanted && line.base === undefined;
+      Number(line.revision) <= wanted && line.whole === true;
     const accepted = await log.back(isWhole);
     const found = accepted.filter(({ line }) => Number(line.revision) <= wanted);
     if (wanted > last || found.length === 0) {
@@ -214,10 +214,10 @@ async function dataOf({ text, data }: Piece): Promise<Buffer> {
 async function piecesOf(log: LogFile, entries: readonly Entry[]): Promise<Piece[]> {
   const data = await log.data(entries);
   return entries.map(({ line }, index) => {
-    const { revision, base, check } = line as unknown as RevisionLine;
+    const { revision, whole, check } = line as unknown as RevisionLine;
     return {
       revision,
-      ...(base !== undefined && { base }),
+      ...(!whole && { base: revision - 1 }),
       checksum: Buffer.from(check, 'hex'),
       data: data[index] ?? new Uint8Array(),
     };
@@ -239,12 +239,12 @@ async function finish(log: LogFile): Promise<void> {
   const parts: Buffer[] = [];
   let last: string | undefined;
   for (const entry of accepted.slice(first, -1)) {
-    const { after: _, base, ...line } = entry.line;
+    const { after: _, ...line } = entry.line;
     if (last === undefined) {
       const { size, check } = end.line;
-      parts.push(encode({ ...line, size, check }, await log.dataLine(end)));
+      parts.push(encode({ ...line, whole: true, size, check }, await log.dataLine(end)));
     } else {
-      const moved = { ...line, ...(base !== undefined && { base }), after: last };
+      const moved = { ...line, after: last };
       parts.push(
         encode(moved, line.revision === undefined ? undefined : await log.dataLine(entry)),
       );

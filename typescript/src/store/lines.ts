@@ -105,7 +105,7 @@ export function revisionLine(
   return {
     ...line,
     revision: piece.revision,
-    ...(piece.base !== undefined && { base: piece.base }),
+    ...(piece.base === undefined && { whole: true }),
     size: stored.size,
     check: Buffer.from(piece.checksum).toString('hex'),
     ...(stored.file !== undefined && { file: stored.file }),
@@ -268,7 +268,7 @@ export function revision(line: RevisionLine): Revision {
     savedAt: new Date(line.at),
     language: line.language,
     size: line.size,
-    whole: line.base === undefined,
+    whole: line.whole === true,
   };
 }
 

@@ -30,7 +30,8 @@ export interface Mark {
 /** One save of a run. */
 export interface RevisionLine extends Mark {
   revision: number;
-  base?: number;
+  /** Whether the data is a whole document, and not a delta from the revision before. */
+  whole?: true;
   /** Bytes of the data line before it, its newline included; 0 where the log keeps no data. */
   size: number;
   check: string;
