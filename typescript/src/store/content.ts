@@ -1,4 +1,5 @@
 /** A document as the content of a file: its JSON text, or sealed. */
+import { basename } from 'node:path';
 import { DocumentError } from '../errors.js';
 import { type Keyring, openSealed } from './seal.js';
 import { decode, encode } from './text.js';
@@ -7,6 +8,11 @@ import { decode, encode } from './text.js';
 export const FORMAT = 'timestep.sealed';
 const VERSION = '1';
 const PLACE = 'timestep:file';
+
+/** The id of the run a file keeps: the file's name without `.json`. */
+export function runIdOf(path: string): string {
+  return basename(path).replace(/\.json$/, '');
+}
 
 /** The content of a file that keeps a document. */
 export async function toContent(document: object, keys?: Keyring): Promise<Uint8Array> {

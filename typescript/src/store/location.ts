@@ -1,6 +1,6 @@
 /** Where runs and sessions are kept: what a location says, and opening it. */
 import { statSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { StoreError } from '../errors.js';
 import type { Backend } from './base.js';
 
@@ -56,11 +56,6 @@ export function parse(location: string | Location): Location {
     return { kind: 'folder', path };
   }
   throw unknown(location);
-}
-
-/** The id of the run a file keeps: the file's name without `.json`. */
-export function runIdOf(path: string): string {
-  return basename(path).replace(/\.json$/, '');
 }
 
 function unknown(location: unknown): StoreError {

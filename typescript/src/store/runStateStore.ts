@@ -14,8 +14,9 @@ import type {
   StoredRun,
 } from './base.js';
 import { Claim, newOwner } from './claim.js';
+import { fromContent, runIdOf, toContent } from './content.js';
 import { checkId } from './generations.js';
-import { type Location, openBackend, parse, runIdOf } from './location.js';
+import { type Location, openBackend, parse } from './location.js';
 import type { Known } from './pieces.js';
 import { isSealed, type Keyring, type Keys, keyring, openSealed } from './seal.js';
 import { refuseRawSnapshot } from './text.js';
@@ -314,7 +315,6 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
     if (this.#location.kind !== 'file') {
       return await encode(this.runId, document, known, this.#keys);
     }
-    const { toContent } = await import('./content.js');
     const revision = (known?.revision ?? 0) + 1;
     const data = await toContent(document, this.#keys);
     const piece = { revision, checksum: checksum(revision, undefined, data), data };
@@ -324,7 +324,6 @@ export class RunStateStore<TContext = undefined, TAgent extends Agent<any, any> 
   async #decode(stored: StoredRun): Promise<Known> {
     const [first] = stored.pieces;
     if (this.#location.kind === 'file' && first !== undefined) {
-      const { fromContent } = await import('./content.js');
       const document = await fromContent(first.data, this.#location.path, this.#keys);
       // What it is shows when it is loaded.
       const found = document as unknown as PortableRunState;
