@@ -254,6 +254,21 @@ function difference(generated: Obj, native: Obj): Patch {
     : [{ op: 'replace', path: '', value: native }];
 }
 
+/**
+ * The snapshot as JSON has it: one that was never written holds the live tools of the calls in its
+ * last response, functions and all.
+ */
+function written(native: Obj): Obj {
+  const processed = obj(native.lastProcessedResponse);
+  const isLive = Object.values(processed)
+    .flatMap((calls) => objs(calls))
+    .flatMap((call) => Object.values(call))
+    .some((part) => Object.values(obj(part)).some((value) => typeof value === 'function'));
+  return isLive
+    ? { ...native, lastProcessedResponse: JSON.parse(JSON.stringify(processed)) }
+    : native;
+}
+
 /** Whether a patched value is the wanted one. What the patch left alone was compared before. */
 function leadsTo(patched: unknown, old: unknown, wanted: unknown): boolean {
   if (patched === old || patched === wanted) {
@@ -295,7 +310,7 @@ export function toPortable(
   options: StateOptions = {},
 ): Converted<PortableRunState> {
   checkSnapshot(native, '');
-  const { native: clean, lossy } = withoutSecrets(native);
+  const { native: clean, lossy } = withoutSecrets(written(native));
   const notes: Notes = { options, blockers: [], contexts: [] };
   const run = extract(clean, '', notes);
   const document: PortableRunState = {

@@ -2,7 +2,7 @@
 import { Agent, Runner, type RunState, setTracingDisabled, tool } from '@openai/agents';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { dumpRunState, loadRunState } from '../../src/state/index.js';
+import { dumpRunState, loadRunState, toPortable } from '../../src/state/index.js';
 import { answering } from '../answers.js';
 
 setTracingDisabled(true);
@@ -71,4 +71,18 @@ test.each([
   const perTurn = sizes.filter((_, index) => index % (sizes.length / TURNS) === 0);
   const grown = perTurn.slice(1).map((size, index) => size - (perTurn[index] ?? 0));
   expect(Math.max(...grown)).toBeLessThanOrEqual(growth);
+});
+
+test('a snapshot that was never written converts as one that was', async () => {
+  const agent = new Agent({
+    name: 'assistant',
+    model: 'gpt-x',
+    tools: [weather('look', false), weather('ask', true)],
+  });
+  await using model = await answering(calls(0, ['look', 'ask', 'look', 'ask']));
+  const { state } = await new Runner({ modelProvider: model.provider }).run(agent, 'Oslo?');
+  const live = toPortable(state.toJSON()).document;
+  expect(JSON.parse(JSON.stringify(live))).toEqual(
+    toPortable(JSON.parse(state.toString())).document,
+  );
 });
