@@ -7,12 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from timestep.errors import ApprovalError, StoreError
-from timestep.store.base import Approval, Backend, Decision, StoredApproval
-from timestep.store.location import default_location, open_backend
+from timestep.store.base import Approval, Decision, StoredApproval
+from timestep.store.location import default_location
+from timestep.store.opened import BackendUser
 from timestep.store.seal import Keyring, KeySource, is_sealed, keyring
 
 __all__ = ["Approval", "Approvals"]
@@ -21,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
-class Approvals:
+class Approvals(BackendUser):
     """The calls that wait at `location`: listed, shown, approved and rejected.
 
     Neither the SDK nor a run state is loaded. `location` is as for `RunStateStore`; left out, it
@@ -41,7 +40,7 @@ class Approvals:
     ) -> None:
         self.location = default_location() if location is None else os.fspath(location)
         self._keys = keyring(keys)
-        self._opened: Backend | None = None
+        super().__init__(self.location)
 
     async def get(self, run_id: str, call_id: str | None = None) -> Approval:
         """A call of a run, resolved ones included; left out, the one that waits.
@@ -97,23 +96,6 @@ class Approvals:
     ) -> Approval:
         """Keeps the call from running; the model is told `message`. The rest as in `approve`."""
         return await self._decide("reject", run_id, call_id, digest, always, message, by, expires)
-
-    async def aclose(self) -> None:
-        """Ends what was opened. Used again, it opens again."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def _decide(
         self,
@@ -186,15 +168,6 @@ class Approvals:
                     raise
                 return None  # one run sealed with another key hides no other run
         return data.decode(errors="replace")
-
-    async def _backend(self) -> Backend:
-        if self._opened is None:
-            opened = await open_backend(self.location)
-            if self._opened is None:
-                self._opened = opened
-            else:  # another call was faster
-                await opened.aclose()
-        return self._opened
 
     # Last, for within the class its name hides that of the type.
     async def list(self, run_id: str | None = None, *, resolved: bool = False) -> list[Approval]:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from timestep.errors import DocumentError, StoreError
 from timestep.state import canonical, wire
 from timestep.state.sdk import SessionWithoutIds
+from timestep.store.location import default_location, parse
+from timestep.store.opened import BackendUser
 from timestep.store.seal import Keyring, KeySource, keyring, open_sealed
 
 if TYPE_CHECKING:
     from agents import SessionSettings, TResponseInputItem
 
-    from timestep.store.base import Backend
 
-
-class Session(SessionWithoutIds):
+class Session(BackendUser, SessionWithoutIds):
     """The history of a conversation, for `run_agent` and the SDK's `Runner`: its `Session`.
 
     `session_id` is any text of 1 to 200 characters, and random where it is left out; the
@@ -49,7 +47,6 @@ class Session(SessionWithoutIds):
         session_settings: SessionSettings | None = None,
     ) -> None:
         from timestep.store.generations import check_id
-        from timestep.store.location import default_location, parse
 
         self.session_id = str(uuid4()) if session_id is None else check_id(session_id)
         self.location = default_location() if location is None else os.fspath(location)
@@ -62,7 +59,7 @@ class Session(SessionWithoutIds):
         self.session_settings = session_settings
         self._keys = keyring(keys)
         self._place = f"timestep:item:{self.session_id}"
-        self._opened: tuple[asyncio.AbstractEventLoop, Backend] | None = None
+        super().__init__(self.location)
 
     async def get_items(self, limit: int | None = None) -> list[TResponseInputItem]:
         """The newest `limit` items, oldest first, as Responses wire items.
@@ -114,37 +111,8 @@ class Session(SessionWithoutIds):
         backend = await self._backend()
         await backend.clear_items(self.session_id)
 
-    async def aclose(self) -> None:
-        """Ends what was opened for this session."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened[1].aclose()
-
-    async def __aenter__(self) -> Session:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
     def __repr__(self) -> str:
         return f"<Session {self.session_id}>"
-
-    async def _backend(self) -> Backend:
-        loop = asyncio.get_running_loop()
-        if self._opened is None or self._opened[0] is not loop:
-            from timestep.store.location import open_backend
-
-            backend = await open_backend(self.location)
-            if self._opened is not None and self._opened[0] is loop:  # while this one was opened
-                await backend.aclose()
-            else:
-                self._opened = loop, backend
-        return self._opened[1]
 
     async def _item(self, stored: str | bytes) -> Any:
         if isinstance(stored, bytes):

@@ -8,15 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 
 from timestep.errors import ApprovalError, CrossingError, StoreError
 from timestep.state import dump_run_state, load_run_state
 from timestep.store import pieces
 from timestep.store.base import (
-    Backend,
     Facts,
     Piece,
     Revision,
@@ -28,7 +26,8 @@ from timestep.store.claim import Claim, new_owner
 from timestep.store.content import from_content, to_content
 from timestep.store.facts import digest_of, facts
 from timestep.store.generations import check_id
-from timestep.store.location import Location, open_backend, parse
+from timestep.store.location import Location, parse
+from timestep.store.opened import BackendUser
 from timestep.store.pieces import Known
 from timestep.store.seal import Keyring, KeySource, is_sealed, keyring, open_sealed
 from timestep.store.text import refuse_raw_snapshot
@@ -41,7 +40,7 @@ TContext = TypeVar("TContext")
 _FILE = ".json"
 
 
-class RunStateStore(Generic[TContext]):
+class RunStateStore(BackendUser, Generic[TContext]):
     """Keeps the states of one run at `location`, as portable documents both ports read.
 
     `location` is a `.json` file for this run alone, a folder, `postgresql://user@host/database`
@@ -65,12 +64,12 @@ class RunStateStore(Generic[TContext]):
         keys: Keyring | Mapping[str, bytes] | KeySource | None = None,
     ) -> None:
         self._location = parse(location)
+        super().__init__(self._location)
         self._agent = agent
         self._keys = keyring(keys)
         self.run_id = check_id(self._own_id(run_id))
         self._known: Known | None = None
         self._claim: Claim | None = None
-        self._backend: Backend | None = None
         self._saving = asyncio.Lock()
 
     @property
@@ -88,7 +87,7 @@ class RunStateStore(Generic[TContext]):
         """
         async with self._saving:
             document = dump_run_state(state).document
-            backend = await self._open()
+            backend = await self._backend()
             known = self._known
             claim = self._claim
             if claim is not None and claim.lost:
@@ -121,7 +120,7 @@ class RunStateStore(Generic[TContext]):
         and column in a file, `not-a-run-state`), `CrossingError` (`run-completed`), and the errors
         of `timestep.state.load_run_state`.
         """
-        backend = await self._open()
+        backend = await self._backend()
         stored = await backend.read(self.run_id, revision)
         known = await self._decode(stored)
         newest = stored.revision == stored.newest
@@ -143,18 +142,18 @@ class RunStateStore(Generic[TContext]):
 
     async def clear(self) -> None:
         """Removes the run with all its revisions. Nothing stored is no error."""
-        backend = await self._open()
+        backend = await self._backend()
         await backend.clear(self.run_id)
         self._known = None
 
     async def list(self, *, status: str | None = None) -> list[RunSummary]:
         """The runs at the location, the one that changed last first; with `status`, those only."""
-        backend = await self._open()
+        backend = await self._backend()
         return [run for run in await backend.runs() if status in (None, run.status)]
 
     async def history(self) -> Sequence[Revision]:
         """The revisions of the run that are kept, oldest first; in a file, the newest alone."""
-        backend = await self._open()
+        backend = await self._backend()
         return await backend.history(self.run_id)
 
     async def fork(
@@ -167,7 +166,7 @@ class RunStateStore(Generic[TContext]):
 
         Raises `StoreError` (`run-exists`), and as `load` does.
         """
-        backend = await self._open()
+        backend = await self._backend()
         stored = await backend.read(self.run_id, revision)
         document = (await self._decode(stored)).document
         new_id = str(uuid4()) if run_id is None else run_id
@@ -189,7 +188,7 @@ class RunStateStore(Generic[TContext]):
             raise ValueError("give keep, older_than or both")
         if keep is not None and keep < 1:
             raise ValueError("the newest revision always stays: keep is 1 or more")
-        backend = await self._open()
+        backend = await self._backend()
         history = await backend.history(self.run_id)
         go = history[:-1] if keep is None else history[:-keep]
         if older_than is not None:
@@ -215,7 +214,7 @@ class RunStateStore(Generic[TContext]):
         """
         if lease <= 0:
             raise ValueError("a lease lasts longer than 0 seconds")
-        backend = await self._open()
+        backend = await self._backend()
         name = new_owner() if owner is None else owner
         claimed = await backend.claim(self.run_id, name, lease, seen=self.revision)
         if self._claim is not None:
@@ -227,22 +226,9 @@ class RunStateStore(Generic[TContext]):
     async def aclose(self) -> None:
         """Ends what was opened. A claim that is held is renewed no more."""
         claim, self._claim = self._claim, None
-        backend, self._backend = self._backend, None
         if claim is not None:
             await claim.stop()
-        if backend is not None:
-            await backend.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
+        await super().aclose()
 
     @classmethod
     async def _begun(
@@ -263,7 +249,7 @@ class RunStateStore(Generic[TContext]):
         return self
 
     async def _start(self, document: dict[str, Any]) -> None:
-        backend = await self._open()
+        backend = await self._backend()
         piece, known = await self._encode(document, None)
         clear = facts(document, None, self._models())
         try:
@@ -273,15 +259,6 @@ class RunStateStore(Generic[TContext]):
                 raise
             raise StoreError(f"there is a run {self.run_id}", code="run-exists") from None
         self._known = known
-
-    async def _open(self) -> Backend:
-        if self._backend is None:
-            opened = await open_backend(self._location)
-            if self._backend is None:
-                self._backend = opened
-            else:  # somebody else was quicker
-                await opened.aclose()
-        return self._backend
 
     def _own_id(self, run_id: str | None) -> str:
         if self._location.kind != "file":
@@ -317,7 +294,7 @@ class RunStateStore(Generic[TContext]):
 
     async def _loadable(self, stored: StoredRun) -> int | None:
         """The newest revision that can be read before the pieces that are damaged."""
-        backend = await self._open()
+        backend = await self._backend()
         while stored.pieces and stored.pieces[0].revision > 1:
             try:
                 stored = await backend.read(self.run_id, stored.pieces[0].revision - 1)
